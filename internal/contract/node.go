@@ -1,0 +1,56 @@
+package contract
+
+import (
+	"time"
+
+	"parley/internal/fabric"
+	"parley/internal/obs"
+)
+
+// NodeStatus is served by every node; use fabric.CallNode to ask one.
+var NodeStatus = fabric.NewDoor[struct{}, StatusReport]("node", "status", 2*time.Second)
+
+// NodeRecord is what a node says of itself in the bucket "nodes": key fabric.Key(id), renewed every few seconds,
+// gone by its time to live when the node dies.
+type NodeRecord struct {
+	ID       string         `json:"id"`
+	Version  string         `json:"version"`
+	Started  time.Time      `json:"started"`
+	Services []string       `json:"services"`
+	SIP      *SIPNodeRecord `json:"sip,omitempty"` // set when the node runs the sip service
+	Proxy    *ProxyRecord   `json:"proxy,omitempty"`
+}
+
+// SIPNodeRecord is what a SIP node offers to the front doors.
+type SIPNodeRecord struct {
+	Address  string `json:"address"`  // host:port, SIP over UDP and TCP between nodes
+	Capacity int    `json:"capacity"` // calls it takes; 0 = no limit
+	Calls    int    `json:"calls"`    // calls it has
+	Draining bool   `json:"draining"` // no new calls
+}
+
+// ProxyRecord is where a front door is reached by other nodes.
+type ProxyRecord struct {
+	Address string `json:"address"` // host:port, SIP over UDP and TCP between nodes
+}
+
+// ServiceStatus is one service of a node.
+type ServiceStatus struct {
+	Name    string      `json:"name"`
+	Level   obs.Level   `json:"level"`
+	Checks  []obs.Check `json:"checks"`
+	Address []string    `json:"address"` // where it listens: http://…, sip:…, nats://…
+}
+
+// StatusReport is what `parley status` and the overview page show of a node.
+type StatusReport struct {
+	Node          string          `json:"node"`
+	Version       string          `json:"version"`
+	Started       time.Time       `json:"started"`
+	Level         obs.Level       `json:"level"`
+	Services      []ServiceStatus `json:"services"`
+	Registrations int             `json:"registrations"` // numbers registered, whole platform; -1 = unknown
+	Contacts      int             `json:"contacts"`      // -1 = unknown
+	Bans          int             `json:"bans"`          // -1 = unknown
+	Peers         []string        `json:"peers"`         // other nodes alive
+}
