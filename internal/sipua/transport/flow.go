@@ -1,0 +1,116 @@
+package transport
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Transport is the name of a SIP transport as it stands in a listen URL and, in upper case, in a Via.
+type Transport string
+
+// The transports.
+const (
+	UDP Transport = "udp"
+	TCP Transport = "tcp"
+	TLS Transport = "tls"
+	WS  Transport = "ws"
+	WSS Transport = "wss"
+)
+
+// Reliable tells whether t is a stream: no retransmission by the transaction layer (RFC 3261 §17).
+func (t Transport) Reliable() bool { return t != UDP }
+
+// Secure tells whether t is encrypted.
+func (t Transport) Secure() bool { return t == TLS || t == WSS }
+
+// Via is the name of t in a Via header.
+func (t Transport) Via() string {
+	switch t {
+	case UDP:
+		return "UDP"
+	case TCP:
+		return "TCP"
+	case TLS:
+		return "TLS"
+	case WS:
+		return "WS"
+	case WSS:
+		return "WSS"
+	}
+	return ""
+}
+
+// Message is one whole SIP message as it was received.
+type Message struct {
+	Data     []byte    // from the start line to the end of the body; valid until the handler returns
+	Flow     Flow      // where it came from and how to answer
+	Received time.Time // when it was read; messages read in one go share it
+}
+
+// Flow is a way to a peer: a UDP socket and an address, or a connection. It is a small comparable value; copy it freely.
+// The zero Flow leads nowhere: Valid is false and Send fails.
+type Flow struct {
+	udp    *udpSocket // one of udp and conn is set
+	conn   *conn
+	remote netip.AddrPort
+	local  netip.AddrPort
+}
+
+// What Send and Dial may fail with.
+var (
+	ErrClosed    = errors.New("transport: connection closed")
+	ErrQueueFull = errors.New("transport: peer does not read, its queue is full")
+	ErrTooLarge  = errors.New("transport: message does not fit")
+	ErrNoRoute   = errors.New("transport: no listener for this transport or address family")
+)
+
+// CloseReason says why a connection ended; it is also a label of a metric, so the set is closed.
+type CloseReason string
+
+// Why a connection ended.
+const (
+	ClosedByPeer     CloseReason = "peer"      // the other side closed or reset it
+	ClosedIdle       CloseReason = "idle"      // silent for too long, no first message, or no pong
+	ClosedSlow       CloseReason = "slow"      // a partial message or our queue stood still for too long
+	ClosedBadMessage CloseReason = "malformed" // bytes that cannot be SIP, so the stream cannot be cut any more
+	ClosedBanned     CloseReason = "banned"
+	ClosedByUs       CloseReason = "local" // Flow.Close
+	ClosedShutdown   CloseReason = "shutdown"
+	ClosedError      CloseReason = "error" // the network failed
+)
+
+// Valid tells whether f leads anywhere.
+func (f Flow) Valid() bool { return f.udp != nil || f.conn != nil }
+
+// ID names the connection: unique on this node over restarts, so an old id never names a new connection. "" for UDP.
+func (f Flow) ID() string { panic("transport: being built") }
+
+// Transport is how f carries messages.
+func (f Flow) Transport() Transport { panic("transport: being built") }
+
+// Remote is the address at the other end, as we see it (IPv4 never in its IPv6 form).
+func (f Flow) Remote() netip.AddrPort { return f.remote }
+
+// Local is our address on this flow: for UDP the one the datagram was sent to, on a wildcard listener too.
+func (f Flow) Local() netip.AddrPort { return f.local }
+
+// Send sends one whole message. It does not keep b and does not wait for the peer. An error means that it will not
+// arrive; nil does not mean that it will.
+func (f Flow) Send(b []byte) error { panic("transport: being built") }
+
+// To is f with another destination: the same UDP socket and local address. A connection has one destination only,
+// so there To returns f itself.
+func (f Flow) To(remote netip.AddrPort) Flow {
+	if f.udp != nil {
+		f.remote = remote
+	}
+	return f
+}
+
+// Vouch says that somebody authenticated over f, or registered until then. The connection counts as in use until then, and its
+// source as known (see Limits). Call it again on each refresh. A time in the past takes it back for the connection.
+func (f Flow) Vouch(until time.Time) { panic("transport: being built") }
+
+// Close ends the connection once what is queued has left; nothing happens on UDP.
+func (f Flow) Close() { panic("transport: being built") }
