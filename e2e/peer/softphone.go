@@ -1,0 +1,115 @@
+package peer
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Account is what a softphone needs to register.
+type Account struct {
+	User, Password, Domain string
+	Transport              string // udp, tcp or tls
+	Server                 string // host:port of the platform on that transport
+	CA                     string // PEM file to trust for tls; "" where the peer cannot check
+}
+
+// Baresip starts a baresip with one account and returns when it runs; see [Registered].
+func Baresip(t testing.TB, a Account) *Process {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "config"), `module_path /usr/lib/baresip/modules
+module stdio.so
+module g711.so
+module ausine.so
+module_tmp uuid.so
+module_tmp account.so
+module_app menu.so
+sip_listen 127.0.0.1:0
+sip_cafile `+a.CA+`
+audio_source ausine,400
+`)
+	write(t, filepath.Join(dir, "accounts"), fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60\n",
+		a.User, a.Domain, a.Transport, a.Password, a.Server, a.Transport))
+	return Start(t, dir, []string{"HOME=" + dir}, "baresip", "-f", dir)
+}
+
+// BaresipRegistered waits until the registrar has said 200.
+func BaresipRegistered(p *Process) {
+	p.t.Helper()
+	p.Await(`\b200 OK\b.*\[\d+ binding`, 15*time.Second)
+}
+
+// Linphone starts a linphonec with one account; call [LinphoneRegistered] next.
+func Linphone(t testing.TB, a Account) *Process {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, ".local/share/linphone"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rc := filepath.Join(dir, "linphonerc")
+	write(t, rc, fmt.Sprintf(`[sip]
+sip_port=%d
+sip_tcp_port=%d
+sip_tls_port=%d
+default_proxy=0
+guess_hostname=0
+bind_address=127.0.0.1
+root_ca=%s
+verify_server_certs=1
+verify_server_cn=0
+
+[proxy_0]
+reg_proxy=<sip:%s;transport=%s>
+reg_identity=sip:%s@%s
+reg_expires=60
+reg_sendregister=1
+publish=0
+
+[auth_info_0]
+username=%s
+passwd=%s
+realm=%s
+`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
+	return Start(t, dir, []string{"HOME=" + dir}, "linphonec", "-c", rc, "-S")
+}
+
+// LinphoneRegistered asks linphonec, which does not tell by itself, until it says that it is registered.
+func LinphoneRegistered(p *Process) {
+	p.t.Helper()
+	for range 50 {
+		p.Type("status register")
+		if m, _ := p.Saw(`registered, identity=`, 300*time.Millisecond); m != nil {
+			return
+		}
+	}
+	p.t.Fatalf("linphonec did not register:\n%s", p.Output())
+}
+
+func freePort(t testing.TB, network string) int {
+	t.Helper()
+	if network == "udp" {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).Port
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
