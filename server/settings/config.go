@@ -1,0 +1,168 @@
+package settings
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"parley/internal/obs"
+)
+
+// Config is everything a node can be told.
+type Config struct {
+	Node   Node   `yaml:"node"`
+	SIP    SIP    `yaml:"sip"`
+	Media  Media  `yaml:"media"`
+	Fabric Fabric `yaml:"fabric"`
+	Store  Store  `yaml:"store"`
+	HTTP   HTTP   `yaml:"http"`
+	Web    Web    `yaml:"web"`
+	Log    Log    `yaml:"log"`
+}
+
+// Node says who this node is and what it runs.
+type Node struct {
+	ID       string   `yaml:"id"`       // unique in the cluster; empty: the host name
+	DataDir  string   `yaml:"data_dir"` // everything the node keeps; used by one node at a time
+	Services []string `yaml:"services"` // what this node runs; "all" for everything
+}
+
+// SIP is where phones and trunks reach the node.
+type SIP struct {
+	Listen       []string `yaml:"listen"`        // udp://, tcp://, tls://, ws://, wss:// address:port; port 0 takes a free one
+	ExternalHost string   `yaml:"external_host"` // name or address that peers see instead of the one listened on
+	TLS          TLS      `yaml:"tls"`
+}
+
+// TLS is the certificate of tls and wss listeners; both empty: a self-signed one, made under the data directory.
+type TLS struct {
+	Cert string `yaml:"cert"` // PEM file with the chain, leaf first
+	Key  string `yaml:"key"`  // PEM file
+}
+
+// Media is where voice flows.
+type Media struct {
+	Bind         string    `yaml:"bind"`
+	ExternalHost string    `yaml:"external_host"`
+	Ports        PortRange `yaml:"ports"`
+	Mode         string    `yaml:"mode"` // relay
+}
+
+// Fabric is the JetStream under everything.
+type Fabric struct {
+	URL      string  `yaml:"url"`    // nats://host:port[,...] of an outside server; empty: the embedded one
+	Listen   string  `yaml:"listen"` // host:port where the embedded server takes clients; empty: in process only
+	Cluster  Cluster `yaml:"cluster"`
+	Replicas int     `yaml:"replicas"`  // copies of every stream and bucket: 1 on one node, 3 or 5 in a cluster
+	StoreDir string  `yaml:"store_dir"` // empty: jetstream under the data directory
+}
+
+// Cluster joins embedded servers.
+type Cluster struct {
+	Name   string   `yaml:"name"`
+	Listen string   `yaml:"listen"` // host:port for the other nodes
+	Routes []string `yaml:"routes"` // nats://host:port of the other nodes
+}
+
+// Store is where configuration is kept.
+type Store struct {
+	DSN obs.Secret `yaml:"dsn"` // postgres://user:password@host/database; empty: SQLite under the data directory
+}
+
+// HTTP is the listeners of the services.
+type HTTP struct {
+	Bind  string         `yaml:"bind"`
+	Ports map[string]int `yaml:"ports"` // by service; 0: any free one, -1: off
+}
+
+// Web is the pages.
+type Web struct {
+	Listen string `yaml:"listen"` // host:port
+}
+
+// Log is how and how much is logged, on standard error.
+type Log struct {
+	Level  string        `yaml:"level"`  // debug, info, warn or error
+	Format obs.LogFormat `yaml:"format"` // text or json
+}
+
+// The services of this release, in the order they start.
+const (
+	RQ        = "rq"
+	Conf      = "config"
+	Tenant    = "tenant"
+	Registrar = "registrar"
+	SIPProxy  = "sipproxy"
+	Pages     = "web"
+)
+
+// Services lists the services a node can run, in the order they start.
+func Services() []string { return []string{RQ, Conf, Tenant, Registrar, SIPProxy, Pages} }
+
+// Default returns the configuration of a node that is told nothing.
+func Default() Config {
+	return Config{
+		Node: Node{DataDir: "./data", Services: []string{"all"}},
+		SIP: SIP{Listen: []string{
+			"udp://0.0.0.0:5060", "tcp://0.0.0.0:5060", "tls://0.0.0.0:5061", "ws://0.0.0.0:5062", "wss://0.0.0.0:5063",
+		}},
+		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: "relay"},
+		Fabric: Fabric{Replicas: 1},
+		HTTP: HTTP{Bind: "127.0.0.1", Ports: map[string]int{
+			// One file may serve nodes of several releases, so the ports of all services of the platform are known here.
+			"sipproxy": 11400, "sip": 11300, "registrar": 11500, "dialplan": 8800, "config": 9100, "frontend": 9101,
+			"agentstate": 11000, "callstate": 11900, "orchestration": 11200, "rq": 12000, "voicemail": 8081,
+			"tenant": 5580, "callback": 3050, "quality": 9310, "telemetry": 8107,
+		}},
+		Web: Web{Listen: "127.0.0.1:8080"},
+		Log: Log{Level: "info", Format: obs.FormatText},
+	}
+}
+
+// Runs tells whether the node runs the service.
+func (n Node) Runs(service string) bool {
+	for _, s := range n.Services {
+		if s == "all" || s == service {
+			return true
+		}
+	}
+	return false
+}
+
+// Running lists the services the node runs, in the order they start.
+func (n Node) Running() []string {
+	var out []string
+	for _, s := range Services() {
+		if n.Runs(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// JetStreamDir is where the embedded server stores.
+func (c Config) JetStreamDir() string {
+	if c.Fabric.StoreDir != "" {
+		return c.Fabric.StoreDir
+	}
+	return filepath.Join(c.Node.DataDir, "jetstream")
+}
+
+// PortRange is the ports from First to Last, both included; it is written "20000-29999".
+type PortRange struct{ First, Last int }
+
+// UnmarshalText reads "first-last".
+func (p *PortRange) UnmarshalText(b []byte) error {
+	first, last, ok := strings.Cut(string(b), "-")
+	f, err1 := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+	l, err2 := strconv.ParseUint(strings.TrimSpace(last), 10, 16)
+	if !ok || err1 != nil || err2 != nil {
+		return fmt.Errorf("want two port numbers such as 20000-29999")
+	}
+	*p = PortRange{int(f), int(l)}
+	return nil
+}
+
+// String is the form UnmarshalText reads.
+func (p PortRange) String() string { return fmt.Sprintf("%d-%d", p.First, p.Last) }
