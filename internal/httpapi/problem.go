@@ -167,6 +167,7 @@ func (s *Server) ownProblem(ctx huma.Context, _ string, v any) (any, error) {
 // fiberError answers what went wrong outside of an operation.
 func (s *Server) fiberError(c *fiber.Ctx, err error) error {
 	if fe, ok := errors.AsType[*fiber.Error](err); ok {
+		lingerAfter(c, fe.Code)
 		detail := http.StatusText(fe.Code)
 		switch fe.Code {
 		case http.StatusMethodNotAllowed:

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 )
 
@@ -95,7 +99,7 @@ type conns struct {
 	wg sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
-	busy     map[net.Conn]bool
+	open     map[*conn]struct{}
 	draining bool
 }
 
@@ -103,7 +107,7 @@ var tooManyConns = []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close
 
 // serve starts the goroutine of a new connection, or turns it away.
 func (t *conns) serve(srv *fasthttp.Server, raw net.Conn) {
-	c := &deadlineConn{raw}
+	c := &conn{Conn: raw}
 	if !t.add(c) {
 		c.Write(tooManyConns) //nolint:errcheck // it is being turned away, and a fresh socket takes these few bytes
 		c.Close()
@@ -115,42 +119,41 @@ func (t *conns) serve(srv *fasthttp.Server, raw net.Conn) {
 	})
 }
 
-func (t *conns) add(c net.Conn) bool {
+func (t *conns) add(c *conn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.busy == nil {
-		t.busy = map[net.Conn]bool{}
+	if t.open == nil {
+		t.open = map[*conn]struct{}{}
 	}
-	if t.draining || len(t.busy) >= maxConns {
+	if t.draining || len(t.open) >= maxConns {
 		return false
 	}
-	t.busy[c] = false
+	t.open[c] = struct{}{}
 	return true
 }
 
-func (t *conns) remove(c net.Conn) {
+func (t *conns) remove(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.busy, c)
+	delete(t.open, c)
 }
 
-// changed is fasthttp's hook: it tells when a request begins and ends on a connection. A hijacked connection
-// (WebSocket) is no longer ours: whoever took it ends it when Stopping is closed.
-func (t *conns) changed(c net.Conn, state fasthttp.ConnState) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ours := t.busy[c]; !ours {
+// changed is fasthttp's hook. A hijacked connection (WebSocket) is no longer ours: whoever took it ends it when
+// Stopping is closed.
+func (t *conns) changed(nc net.Conn, state fasthttp.ConnState) {
+	c, ours := nc.(*conn)
+	if !ours {
 		return
 	}
 	switch state {
 	case fasthttp.StateHijacked:
-		delete(t.busy, c)
-	case fasthttp.StateActive:
-		t.busy[c] = true
-	case fasthttp.StateIdle:
-		t.busy[c] = false
+		t.remove(c)
+	case fasthttp.StateIdle: // a response is written
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		c.busy.Store(false)
 		if t.draining {
-			c.Close()
+			c.Conn.Close()
 		}
 	}
 }
@@ -160,20 +163,60 @@ func (t *conns) close(busyToo bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.draining = true
-	for c, busy := range t.busy {
-		if busyToo || !busy {
-			c.Close()
+	for c := range t.open {
+		if busyToo || !c.busy.Load() {
+			c.Conn.Close()
 		}
 	}
 }
 
-// deadlineConn gives every write its own deadline, so that a client who reads nothing is dropped while a response
-// that goes on for hours (SSE) is not.
-type deadlineConn struct{ net.Conn }
+// conn is a connection with two differences.
+//
+// Every write has its own deadline, so that a client who reads nothing is dropped while a response that goes on for
+// hours (SSE) is not. And a close after a request that was refused unread (413, 431) first takes in what is still
+// coming for a moment: closing with bytes unread resets the connection, and the client would never see the answer.
+type conn struct {
+	net.Conn
+	busy   atomic.Bool // bytes of a request were read, its response is not yet written
+	linger atomic.Bool // set with the answer to a request that was not read to its end
+}
 
-func (c *deadlineConn) Write(b []byte) (int, error) {
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 20
+)
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.busy.Store(true)
+	}
+	return n, err
+}
+
+func (c *conn) Write(b []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+func (c *conn) Close() error {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if ok && c.linger.Swap(false) {
+		if tcp.CloseWrite() == nil && tcp.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			io.CopyN(io.Discard, tcp, lingerBytes) //nolint:errcheck // ends with the deadline, mostly
+		}
+	}
+	return c.Conn.Close()
+}
+
+// lingerAfter marks the connection of a request that is refused with parts of it unread.
+func lingerAfter(c *fiber.Ctx, status int) {
+	if status != http.StatusRequestEntityTooLarge && status != http.StatusRequestHeaderFieldsTooLarge {
+		return
+	}
+	if own, ok := c.Context().Conn().(*conn); ok {
+		own.linger.Store(true)
+	}
 }
