@@ -2,7 +2,16 @@ package fabric
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"parley/internal/voice"
 )
 
 // Names of the key-value buckets.
@@ -19,16 +28,28 @@ const (
 )
 
 // Bucket is a key-value bucket: last value a key, compare-and-set on the revision, optional time to live a key.
-type Bucket struct{}
+type Bucket struct {
+	f      *Fabric
+	name   string
+	stream string
+	prefix string // of its subjects, with the last dot
+	feed   feed
+}
+
+func newBucket(f *Fabric, name string) *Bucket {
+	b := &Bucket{f: f, name: name, stream: kvStream(name), prefix: kvSubject(name, "")}
+	b.feed.init(b)
+	return b
+}
 
 // Bucket returns the bucket of that name; a name that is not one of the constants is a programming error and panics.
-func (f *Fabric) Bucket(name string) *Bucket { panic("fabric: being built") }
-
-// Key joins outside tokens into a key; each is escaped.
-func Key(tokens ...string) string { panic("fabric: being built") }
-
-// SplitKey undoes Key.
-func SplitKey(key string) []string { panic("fabric: being built") }
+func (f *Fabric) Bucket(name string) *Bucket {
+	b := f.buckets[name]
+	if b == nil {
+		panic(fmt.Sprintf("fabric: no bucket %q", name))
+	}
+	return b
+}
 
 // EntryOp says what an entry tells.
 type EntryOp uint8
@@ -36,7 +57,7 @@ type EntryOp uint8
 // What happened to a key.
 const (
 	EntryPut    EntryOp = iota
-	EntryDelete         // deleted by somebody
+	EntryDelete         // deleted by somebody, or gone for an unknown reason while the connection was down
 	EntryExpire         // its time to live ended
 )
 
@@ -56,28 +77,276 @@ type PutOptions struct {
 	Revision uint64
 }
 
-// Get returns the current entry of key, or voice.ErrNotFound.
-func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) { panic("fabric: being built") }
+// Headers of the JetStream and of its key-value convention.
+const (
+	headerTTL      = "Nats-TTL"
+	headerExpected = "Nats-Expected-Last-Subject-Sequence"
+	headerRollup   = "Nats-Rollup"
+	headerMarker   = "Nats-Marker-Reason"
+	headerKVOp     = "KV-Operation"
+)
 
-// Put stores value under key and returns its revision.
-func (b *Bucket) Put(ctx context.Context, key string, value []byte, o PutOptions) (uint64, error) {
-	panic("fabric: being built")
+const (
+	putTimeout = 5 * time.Second
+	maxValue   = mib // bytes; a bucket is for state, not for files
+)
+
+// Get returns the current entry of key, or voice.ErrNotFound.
+func (b *Bucket) Get(ctx context.Context, key string) (Entry, error) {
+	e, err := b.last(ctx, key)
+	if err != nil {
+		return Entry{}, err
+	}
+	if e.Op != EntryPut {
+		return Entry{}, b.notFound(key)
+	}
+	return e, nil
 }
 
-// PutAsync is Put without the wait: done is called once, from another goroutine, with the revision or the error.
-// Puts of one key from one goroutine are stored in their order. It blocks while too many are under way.
+func (b *Bucket) notFound(key string) error {
+	return voice.Errorf(voice.ErrNotFound, "%s: no key %q", b.name, key)
+}
+
+// last reads the last message of key from the stream's leader: a put, or the marker that it is gone.
+// A read from any replica would be cheaper, but could be older than what this node has just written.
+func (b *Bucket) last(ctx context.Context, key string) (Entry, error) {
+	if err := checkKey(key); err != nil {
+		return Entry{}, err
+	}
+	if b.f.replicas == 1 {
+		return b.lastDirect(ctx, key)
+	}
+	req, err := json.Marshal(map[string]string{"last_by_subj": b.prefix + key})
+	if err != nil {
+		return Entry{}, err
+	}
+	var resp struct {
+		Error   *apiError `json:"error"`
+		Message *struct {
+			Seq  uint64    `json:"seq"`
+			Hdrs []byte    `json:"hdrs"`
+			Data []byte    `json:"data"`
+			Time time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := b.f.api(ctx, "STREAM.MSG.GET."+b.stream, req, &resp); err != nil {
+		return Entry{}, err
+	}
+	if resp.Error != nil && resp.Error.ErrCode == jsMessageNotFound {
+		return Entry{}, b.notFound(key)
+	}
+	if resp.Error != nil {
+		return Entry{}, resp.Error
+	}
+	if resp.Message == nil {
+		return Entry{}, voice.Errorf(voice.ErrInternal, "%s: answer without a message", b.name)
+	}
+	m := resp.Message
+	var h nats.Header
+	if len(m.Hdrs) > 0 {
+		if h, err = nats.DecodeHeadersMsg(m.Hdrs); err != nil {
+			return Entry{}, fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	return entry(key, m.Data, h, m.Seq, m.Time), nil
+}
+
+// lastDirect reads without the JetStream API's queue and JSON; with one replica it is the leader who answers.
+func (b *Bucket) lastDirect(ctx context.Context, key string) (Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	m, err := b.f.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+b.stream+"."+b.prefix+key, nil)
+	if err != nil {
+		return Entry{}, requestError(ctx, err)
+	}
+	switch m.Header.Get("Status") {
+	case "":
+	case "404":
+		return Entry{}, b.notFound(key)
+	default:
+		return Entry{}, voice.Errorf(voice.ErrUnavailable, "%s: %s", b.name, m.Header.Get("Description"))
+	}
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return Entry{}, voice.Errorf(voice.ErrInternal, "%s: answer without a sequence", b.name)
+	}
+	at, err := time.Parse(time.RFC3339Nano, m.Header.Get("Nats-Time-Stamp"))
+	if err != nil {
+		return Entry{}, voice.Errorf(voice.ErrInternal, "%s: answer without a time", b.name)
+	}
+	return entry(key, m.Data, m.Header, seq, at), nil
+}
+
+// entry makes an Entry of a message of the bucket's stream.
+func entry(key string, data []byte, h nats.Header, seq uint64, at time.Time) Entry {
+	e := Entry{Key: key, Revision: seq, Time: at}
+	switch op := h.Get(headerKVOp); {
+	case h.Get(headerMarker) == "MaxAge":
+		e.Op = EntryExpire
+	case op == "DEL", op == "PURGE", h.Get(headerMarker) != "":
+		e.Op = EntryDelete
+	default:
+		e.Value = data
+	}
+	return e
+}
+
+// Put stores value under key and returns its revision, which any node may use for a compare-and-set.
+// After voice.ErrTimeout or voice.ErrUnavailable it may be stored or not.
+func (b *Bucket) Put(ctx context.Context, key string, value []byte, o PutOptions) (uint64, error) {
+	if err := b.checkPut(key, value); err != nil {
+		return 0, err
+	}
+	return b.write(ctx, b.putMsg(key, value, o), key, o)
+}
+
+// write sends m and waits. A compare-and-set on "must not exist" is tried again over the marker of a key that is gone.
+func (b *Bucket) write(ctx context.Context, m *nats.Msg, key string, o PutOptions) (uint64, error) {
+	for try := 0; ; try++ {
+		rev, err := b.writeOnce(ctx, m)
+		if !o.CAS || o.Revision != 0 || !errors.Is(err, voice.ErrConflict) || try == 3 {
+			return rev, b.putError(key, err)
+		}
+		marker, gone, err := b.marker(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		if !gone {
+			return 0, b.putError(key, voice.ErrConflict)
+		}
+		m.Header[headerExpected] = []string{strconv.FormatUint(marker, 10)}
+	}
+}
+
+// marker returns the revision of the marker of a key that is gone; gone is false when the key is there.
+func (b *Bucket) marker(ctx context.Context, key string) (revision uint64, gone bool, err error) {
+	e, err := b.last(ctx, key)
+	if errors.Is(err, voice.ErrNotFound) {
+		return 0, true, nil
+	}
+	return e.Revision, e.Op != EntryPut, err
+}
+
+func (b *Bucket) writeOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
+	if ctx.Err() != nil {
+		return 0, ctxError(ctx)
+	}
+	timeout := putTimeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(d))
+	}
+	type result struct {
+		rev uint64
+		err error
+	}
+	stored := make(chan result, 1)
+	if err := b.f.puts.send(m, timeout, func(rev uint64, err error) { stored <- result{rev, err} }); err != nil {
+		return 0, err
+	}
+	select {
+	case r := <-stored:
+		return r.rev, r.err
+	case <-ctx.Done():
+		return 0, ctxError(ctx)
+	}
+}
+
+// PutAsync is Put without the wait: done is called once, from another goroutine, with the revision or the error; it
+// must not block. Puts of one key from one goroutine are stored in their order. It blocks while too many are under way.
+// value must not be changed until done is called.
 func (b *Bucket) PutAsync(key string, value []byte, o PutOptions, done func(revision uint64, err error)) {
-	panic("fabric: being built")
+	err := b.checkPut(key, value)
+	if err == nil {
+		err = b.f.puts.send(b.putMsg(key, value, o), putTimeout, func(rev uint64, err error) {
+			if err == nil || !o.CAS || o.Revision != 0 || !errors.Is(err, voice.ErrConflict) {
+				done(rev, b.putError(key, err))
+				return
+			}
+			b.putOver(key, value, o, done)
+		})
+	}
+	if err != nil {
+		go done(0, b.putError(key, err)) // from another goroutine, as promised: the caller may hold a lock
+	}
+}
+
+// putOver finishes a PutAsync that must not find the key and found something: its marker, perhaps.
+func (b *Bucket) putOver(key string, value []byte, o PutOptions, done func(uint64, error)) {
+	b.f.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(b.f.ctx, putTimeout)
+		defer cancel()
+		done(b.Put(ctx, key, value, o))
+	})
 }
 
 // Delete removes key; with CAS only if its revision is o.Revision. A key that is not there is no error.
 func (b *Bucket) Delete(ctx context.Context, key string, o PutOptions) error {
-	panic("fabric: being built")
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	h := nats.Header{headerKVOp: {"PURGE"}, headerRollup: {"sub"}, headerTTL: {ttl(markerTTL)}}
+	if o.CAS {
+		h[headerExpected] = []string{strconv.FormatUint(o.Revision, 10)}
+	}
+	_, err := b.writeOnce(ctx, &nats.Msg{Subject: b.prefix + key, Header: h})
+	if o.CAS && errors.Is(err, voice.ErrConflict) {
+		if _, gone, lookErr := b.marker(ctx, key); lookErr == nil && gone {
+			return nil
+		}
+	}
+	return b.putError(key, err)
 }
 
-// Watch calls fn for the current entry of every key and then for each change, in order, on one goroutine, until
-// ctx ends. synced (may be nil) is called once when the current entries have been given. However many watches a
-// node has on a bucket, the JetStream sees one. prefix is a key prefix of whole tokens, or "".
-func (b *Bucket) Watch(ctx context.Context, prefix string, fn func(Entry), synced func()) error {
-	panic("fabric: being built")
+func (b *Bucket) putMsg(key string, value []byte, o PutOptions) *nats.Msg {
+	m := &nats.Msg{Subject: b.prefix + key, Data: value}
+	if o.TTL > 0 || o.CAS {
+		m.Header = make(nats.Header, 2)
+		if o.TTL > 0 {
+			m.Header[headerTTL] = []string{ttl(o.TTL)}
+		}
+		if o.CAS {
+			m.Header[headerExpected] = []string{strconv.FormatUint(o.Revision, 10)}
+		}
+	}
+	return m
+}
+
+// ttl renders whole seconds, rounded up, at least one.
+func ttl(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+func (b *Bucket) putError(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, voice.ErrConflict) {
+		return voice.Errorf(voice.ErrConflict, "%s: key %q has another revision", b.name, key)
+	}
+	return fmt.Errorf("%s: key %q: %w", b.name, key, err)
+}
+
+func (b *Bucket) checkPut(key string, value []byte) error {
+	if len(value) > maxValue {
+		return voice.Errorf(voice.ErrInvalid, "%s: key %q: value of %d bytes is more than the limit of %d", b.name, key, len(value), maxValue)
+	}
+	return checkKey(key)
+}
+
+// checkKey refuses what Key does not make.
+func checkKey(key string) error {
+	ok := key != "" && len(key) <= maxSubject
+	for i := 0; ok && i < len(key); i++ {
+		c := key[i]
+		ok = plain(c) || c == '=' || c == '.' && i > 0 && i < len(key)-1 && key[i-1] != '.'
+	}
+	if !ok {
+		return voice.Errorf(voice.ErrInvalid, "%.80q is not a key made by fabric.Key", key)
+	}
+	return nil
+}
+
+// covers tells whether key lies under prefix, a key of whole tokens.
+func covers(prefix, key string) bool {
+	return prefix == "" || strings.HasPrefix(key, prefix) && (len(key) == len(prefix) || key[len(prefix)] == '.')
 }

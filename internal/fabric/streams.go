@@ -1,0 +1,219 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+)
+
+// A class says when a stream may acknowledge.
+type class uint8
+
+const (
+	// presence is state that renews itself or is only of use while it is fresh: acknowledged when the server has it,
+	// written to the file a moment later, fsynced every two minutes.
+	presence class = iota
+	// promise is what somebody relies on: on disk (fsynced) before it is acknowledged.
+	promise
+)
+
+const (
+	mib = 1 << 20
+	day = 24 * time.Hour
+
+	// specVersion grows when streamSpecs or bucketSpecs change; a node never undoes what a newer one made.
+	specVersion = 1
+	specKey     = "parley.spec"
+
+	// markerTTL is how long the news that a key is gone stays in a bucket. Watches see it at once; it stays only so
+	// that one who looks a little later with the NATS tools sees it too.
+	markerTTL = time.Minute
+
+	// dedupeWindow is how long a message id is remembered.
+	dedupeWindow = 2 * time.Minute
+
+	maxMessage = 8 * mib
+)
+
+// spec is one stream or bucket as the platform wants it.
+type spec struct {
+	name     string // stream or bucket
+	prefix   string // first token of its subjects; streams only
+	class    class
+	maxBytes int64
+	maxAge   time.Duration // streams only
+	refuse   bool          // when full, refuse the new rather than drop the old
+	work     bool          // work queue: a message is gone once it is taken
+	about    string
+}
+
+// streamSpecs are the event streams. Promises refuse when full, so that nothing promised is dropped unseen.
+var streamSpecs = [...]spec{
+	{StreamCalls, "call", presence, 512 * mib, 7 * day, false, false, "T-Library call events"},
+	{StreamAgents, "agent", presence, 64 * mib, 7 * day, false, false, "agent state events"},
+	{StreamDevices, "device", presence, 64 * mib, 3 * day, false, false, "devices in and out of service"},
+	{StreamInteractions, "ixn", promise, 128 * mib, 30 * day, true, false, "digital interactions and callbacks"},
+	{StreamWork, "work", promise, 64 * mib, 7 * day, true, true, "new interactions, each to one orchestration node"},
+	{StreamConfig, "config", promise, 64 * mib, 90 * day, false, false, "configuration changes"},
+	{StreamVoicemail, "voicemail", promise, 128 * mib, 90 * day, true, false, "voicemail deposits, reads, MWI"},
+	{StreamQuality, "quality", presence, 128 * mib, 7 * day, false, false, "voice quality of media legs"},
+	{StreamCDR, "cdr", promise, 512 * mib, 90 * day, true, false, "one record a call"},
+}
+
+// bucketSpecs are the key-value buckets; all hold presence-like state.
+var bucketSpecs = [...]spec{
+	{name: BucketNodes, maxBytes: 8 * mib, about: "nodes alive"},
+	{name: BucketRegistrations, maxBytes: 512 * mib, about: "device registrations"},
+	{name: BucketBans, maxBytes: 32 * mib, about: "sources not served for a while"},
+	{name: BucketCalls, maxBytes: 128 * mib, about: "call snapshots for failover"},
+	{name: BucketAgents, maxBytes: 64 * mib, about: "agents and their states"},
+	{name: BucketReservations, maxBytes: 16 * mib, about: "agents reserved for an interaction"},
+	{name: BucketSessions, maxBytes: 128 * mib, about: "orchestration sessions"},
+	{name: BucketQueues, maxBytes: 32 * mib, about: "queues and who waits in them"},
+	{name: BucketLeases, maxBytes: 8 * mib, about: "who does a job that only one may do"},
+}
+
+// Limits changes the size of one stream or bucket; zero keeps the default.
+type Limits struct {
+	MaxBytes int64         `yaml:"max_bytes"` // bytes on disk, on each replica
+	MaxAge   time.Duration `yaml:"max_age"`   // streams only
+}
+
+// StoreNeeded is how many bytes the streams and buckets reserve together on each node.
+// The JetStream's store limit must be at least this, or Connect fails.
+func StoreNeeded(limits map[string]Limits) int64 {
+	var sum int64
+	for _, s := range append(slices.Clone(streamSpecs[:]), bucketSpecs[:]...) {
+		sum += s.with(limits[s.name]).maxBytes
+	}
+	return sum
+}
+
+func (s spec) with(l Limits) spec {
+	if l.MaxBytes > 0 {
+		s.maxBytes = l.MaxBytes
+	}
+	if l.MaxAge > 0 && s.prefix != "" {
+		s.maxAge = l.MaxAge
+	}
+	return s
+}
+
+// config is the JetStream's view of s.
+func (s spec) config(replicas int) jetstream.StreamConfig {
+	c := jetstream.StreamConfig{
+		Name:        s.name,
+		Description: s.about,
+		Subjects:    []string{s.prefix + ".>"},
+		MaxBytes:    s.maxBytes,
+		MaxAge:      s.maxAge,
+		MaxMsgSize:  maxMessage,
+		MaxMsgs:     -1,
+		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
+		Duplicates:  dedupeWindow,
+		AllowDirect: true,
+		Metadata:    map[string]string{specKey: strconv.Itoa(specVersion)},
+	}
+	if s.refuse {
+		c.Discard = jetstream.DiscardNew
+	}
+	if s.work {
+		c.Retention = jetstream.WorkQueuePolicy
+	}
+	if s.prefix == "" { // a bucket, laid out as the NATS tools expect one
+		c.Name = kvStream(s.name)
+		c.Subjects = []string{kvSubject(s.name, Rest)}
+		c.MaxMsgsPerSubject = 1
+		c.Discard = jetstream.DiscardNew
+		c.AllowRollup = true
+		c.DenyDelete = true
+		c.AllowMsgTTL = true
+		c.SubjectDeleteMarkerTTL = markerTTL
+	}
+	if s.class == presence && replicas == 1 {
+		c.PersistMode = jetstream.AsyncPersistMode
+	}
+	return c
+}
+
+func kvStream(bucket string) string       { return "KV_" + bucket }
+func kvSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
+
+// reconcile makes every stream and bucket what its spec says.
+func reconcile(ctx context.Context, js jetstream.JetStream, replicas int, limits map[string]Limits) error {
+	for name := range limits {
+		known := func(s spec) bool { return s.name == name }
+		if !slices.ContainsFunc(streamSpecs[:], known) && !slices.ContainsFunc(bucketSpecs[:], known) {
+			return fmt.Errorf("fabric.limits.%s: no stream or bucket of that name", name)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, s := range append(slices.Clone(streamSpecs[:]), bucketSpecs[:]...) {
+		want := s.with(limits[s.name]).config(replicas)
+		g.Go(func() error {
+			if err := ensure(ctx, js, want); err != nil {
+				return fmt.Errorf("stream %s: %w", want.Name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// ensure creates the stream want, or changes the one there is where it differs. Several nodes may do this at once:
+// they ask for the same, and one who finds the work of a newer version, or more replicas, leaves them.
+func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
+	have, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = js.CreateStream(ctx, want)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		have, err = js.Stream(ctx, want.Name) // another node was faster, with other limits
+	}
+	if err != nil {
+		return err
+	}
+	got := have.CachedInfo().Config
+	merged, changed := merge(got, want)
+	if !changed {
+		return nil
+	}
+	_, err = js.UpdateStream(ctx, merged)
+	return err
+}
+
+// merge returns got with what want says, and whether that is a change.
+func merge(got, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
+	if v, err := strconv.Atoi(got.Metadata[specKey]); err == nil && v > specVersion {
+		return got, false
+	}
+	m := got
+	m.Description = want.Description
+	m.Subjects = want.Subjects
+	m.MaxBytes, m.MaxAge, m.MaxMsgSize = want.MaxBytes, want.MaxAge, want.MaxMsgSize
+	m.MaxMsgsPerSubject, m.Discard = want.MaxMsgsPerSubject, want.Discard
+	m.Replicas = max(got.Replicas, want.Replicas)
+	m.Duplicates, m.AllowDirect, m.SubjectDeleteMarkerTTL = want.Duplicates, want.AllowDirect, want.SubjectDeleteMarkerTTL
+	m.Metadata = maps.Clone(got.Metadata)
+	if m.Metadata == nil {
+		m.Metadata = map[string]string{}
+	}
+	m.Metadata[specKey] = want.Metadata[specKey]
+	changed := m.Description != got.Description || !slices.Equal(m.Subjects, got.Subjects) ||
+		m.MaxBytes != got.MaxBytes || m.MaxAge != got.MaxAge || m.MaxMsgSize != got.MaxMsgSize ||
+		(m.MaxMsgsPerSubject != got.MaxMsgsPerSubject && max(m.MaxMsgsPerSubject, got.MaxMsgsPerSubject) > 0) ||
+		m.Discard != got.Discard || m.Replicas != got.Replicas || m.Duplicates != got.Duplicates ||
+		m.AllowDirect != got.AllowDirect || m.SubjectDeleteMarkerTTL != got.SubjectDeleteMarkerTTL ||
+		m.Metadata[specKey] != got.Metadata[specKey]
+	return m, changed
+}

@@ -1,0 +1,123 @@
+package fabric
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"parley/internal/voice"
+)
+
+// Message is one event read back from a stream.
+type Message struct {
+	Subject []string // unescaped tokens
+	Data    []byte   // owned by the receiver
+	Seq     uint64   // stream sequence
+	Time    time.Time
+}
+
+// From says where a subscription starts.
+type From struct {
+	New bool   // only what is published from now on
+	Seq uint64 // from this stream sequence on; 0 = from the first
+}
+
+// Subscribe calls fn for each event of stream that matches filter, in stream order, one at a time, until ctx ends;
+// then it returns nil, and fn does not run any more. It survives reconnects without loss or repeat, as far as the
+// stream still has what was missed. filter is built with Filter and may hold Any or Rest; "" means all.
+// WORK is not for subscribers: each of its events belongs to one taker.
+//
+// fn should be quick: a slow one delays nobody else, but events wait in memory, up to a limit, and then in the stream.
+func (f *Fabric) Subscribe(ctx context.Context, stream, filter string, from From, fn func(Message)) error {
+	if stream == StreamWork || f.streamSpec(stream) == nil {
+		return voice.Errorf(voice.ErrInvalid, "stream %q cannot be subscribed to", stream)
+	}
+	ctx, cancel := f.bind(ctx)
+	defer cancel()
+	s := &subscription{f: f, stream: stream, last: from.Seq, fn: fn}
+	if from.Seq > 0 {
+		s.last--
+	}
+	w := newFollower(f, stream)
+	w.plan = func() consumerPlan {
+		p := consumerPlan{Policy: "by_start_sequence", Start: s.last + 1}
+		if s.last == 0 && from.New && !s.started {
+			p.Policy = "new"
+		} else if s.last == 0 {
+			p.Policy = "all"
+		}
+		if filter != "" {
+			p.Filters = []string{filter}
+		}
+		return p
+	}
+	w.made = s.made
+	w.again = func(reason string) { f.consumed.again(stream, reason) }
+	w.handle = s.handle
+	f.consumed.attach(stream, 1)
+	defer f.consumed.attach(stream, -1)
+	w.run(ctx)
+	if f.ctx.Err() != nil && ctx.Err() != nil {
+		return nil
+	}
+	return nil
+}
+
+// bind returns a context that ends with ctx or with the fabric.
+func (f *Fabric) bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(f.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (f *Fabric) streamSpec(name string) *spec {
+	for i := range streamSpecs {
+		if streamSpecs[i].name == name {
+			return &streamSpecs[i]
+		}
+	}
+	return nil
+}
+
+// subscription remembers what was delivered, so that the next consumer goes on there. Its fields belong to the
+// follower, which calls one at a time.
+type subscription struct {
+	f       *Fabric
+	stream  string
+	fn      func(Message)
+	last    uint64 // stream sequence of the last event delivered or passed over
+	started bool
+}
+
+// made notes where the first consumer of a subscription to new events starts: what is published between a broken
+// connection and the next consumer is new too.
+func (s *subscription) made(info consumerInfo) {
+	switch at := info.Delivered.Stream; {
+	case !s.started:
+		s.last = max(s.last, at)
+	case info.Pending == 0 && at < s.last:
+		// The stream is shorter than what we have seen: it was restored or made anew. Go on from its present end.
+		s.f.log.LogAttrs(s.f.ctx, slog.LevelError, "stream went back", slog.String("stream", s.stream),
+			slog.Uint64("seen", s.last), slog.Uint64("now", at))
+		s.f.consumed.failed(s.stream)
+		s.last = at
+	}
+	s.started = true
+}
+
+func (s *subscription) handle(m *nats.Msg, meta msgMeta) {
+	if meta.stream <= s.last {
+		return
+	}
+	s.last = meta.stream
+	msg := Message{Subject: untokens(m.Subject), Data: m.Data, Seq: meta.stream, Time: meta.time}
+	tenant := ""
+	if len(msg.Subject) > 1 {
+		tenant = msg.Subject[1]
+	}
+	s.f.consumed.received(s.stream, tenant, time.Since(meta.time))
+	guard(s.f.log, fmt.Sprintf("subscriber of %s", s.stream), func() { s.fn(msg) })
+}
