@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"parley/internal/obs"
+	"parley/services/rq"
+	"parley/services/tenant"
 )
 
 // Config is everything a node can be told.
@@ -19,6 +21,8 @@ type Config struct {
 	HTTP   HTTP   `yaml:"http"`
 	Web    Web    `yaml:"web"`
 	Log    Log    `yaml:"log"`
+
+	Tenant tenant.Config `yaml:"tenant"`
 }
 
 // Node says who this node is and what it runs.
@@ -56,13 +60,18 @@ type Fabric struct {
 	Cluster  Cluster `yaml:"cluster"`
 	Replicas int     `yaml:"replicas"`  // copies of every stream and bucket: 1 on one node, 3 or 5 in a cluster
 	StoreDir string  `yaml:"store_dir"` // empty: jetstream under the data directory
+
+	User      string     `yaml:"user"`       // what clients outside and the other nodes present; needed in a cluster
+	Password  obs.Secret `yaml:"password"`   //
+	MaxMemory Size       `yaml:"max_memory"` // for streams kept in memory
+	MaxStore  Size       `yaml:"max_store"`  // on disk, all streams together
 }
 
 // Cluster joins embedded servers.
 type Cluster struct {
 	Name   string   `yaml:"name"`
 	Listen string   `yaml:"listen"` // host:port for the other nodes
-	Routes []string `yaml:"routes"` // nats://host:port of the other nodes
+	Routes []string `yaml:"routes"` // host:port of the other nodes
 }
 
 // Store is where configuration is kept.
@@ -108,15 +117,16 @@ func Default() Config {
 			"udp://0.0.0.0:5060", "tcp://0.0.0.0:5060", "tls://0.0.0.0:5061", "ws://0.0.0.0:5062", "wss://0.0.0.0:5063",
 		}},
 		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: "relay"},
-		Fabric: Fabric{Replicas: 1},
+		Fabric: Fabric{Replicas: 1, MaxMemory: Size(rq.DefaultConfig().MaxMemory), MaxStore: Size(rq.DefaultConfig().MaxStore)},
 		HTTP: HTTP{Bind: "127.0.0.1", Ports: map[string]int{
 			// One file may serve nodes of several releases, so the ports of all services of the platform are known here.
 			"sipproxy": 11400, "sip": 11300, "registrar": 11500, "dialplan": 8800, "config": 9100, "frontend": 9101,
 			"agentstate": 11000, "callstate": 11900, "orchestration": 11200, "rq": 12000, "voicemail": 8081,
 			"tenant": 5580, "callback": 3050, "quality": 9310, "telemetry": 8107,
 		}},
-		Web: Web{Listen: "127.0.0.1:8080"},
-		Log: Log{Level: "info", Format: obs.FormatText},
+		Web:    Web{Listen: "127.0.0.1:8080"},
+		Log:    Log{Level: "info", Format: obs.FormatText},
+		Tenant: tenant.DefaultConfig(),
 	}
 }
 
@@ -166,3 +176,50 @@ func (p *PortRange) UnmarshalText(b []byte) error {
 
 // String is the form UnmarshalText reads.
 func (p PortRange) String() string { return fmt.Sprintf("%d-%d", p.First, p.Last) }
+
+// Size is a number of bytes; it is written "64MiB", "4GiB" or as a plain number.
+type Size int64
+
+var units = []struct {
+	name  string
+	bytes Size
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+
+// UnmarshalText reads a number with or without a unit.
+func (s *Size) UnmarshalText(b []byte) error {
+	for _, u := range units {
+		if text, ok := strings.CutSuffix(string(b), u.name); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			if err != nil || n < 0 || n > int64(1<<62/u.bytes) {
+				break
+			}
+			*s = Size(n) * u.bytes
+			return nil
+		}
+	}
+	return fmt.Errorf("want a size such as 64MiB or 4GiB")
+}
+
+// String is the shortest exact form.
+func (s Size) String() string {
+	for _, u := range units {
+		if s%u.bytes == 0 && (s > 0 || u.bytes == 1) {
+			return fmt.Sprintf("%d%s", s/u.bytes, u.name)
+		}
+	}
+	return fmt.Sprint(int64(s))
+}
+
+// RQ is the configuration of the embedded server.
+func (c Config) RQ() rq.Config {
+	routes := make([]string, len(c.Fabric.Cluster.Routes))
+	for i, r := range c.Fabric.Cluster.Routes {
+		routes[i] = strings.TrimPrefix(r, "nats://")
+	}
+	return rq.Config{
+		Node: c.Node.ID, StoreDir: c.JetStreamDir(), Listen: c.Fabric.Listen,
+		User: c.Fabric.User, Password: c.Fabric.Password.Reveal(),
+		ClusterName: c.Fabric.Cluster.Name, ClusterListen: c.Fabric.Cluster.Listen, Routes: routes,
+		MaxMemory: int64(c.Fabric.MaxMemory), MaxStore: int64(c.Fabric.MaxStore),
+	}
+}

@@ -77,7 +77,7 @@ log: {level: loud}
 		t.Fatal("Load found nothing wrong")
 	}
 	for _, want := range []string{
-		`parley.yaml:2:7: node.id: "two words" cannot be a node id`,
+		`parley.yaml:2:7: node.id: "two words": want 1 to 63 letters`,
 		`parley.yaml:3:3: node.datadir: unknown key; known here: id, data_dir, services`,
 		`--services: node.services[1]: there is no service "phone"; want all, or some of rq, config`,
 		`parley.yaml:8:7: sip.listen[1]: "sip.example.com" is no SIP listener`,
@@ -113,7 +113,11 @@ func TestLoadFailsWith(t *testing.T) {
 		"a bad port range":   {"media: {ports: lots}", "want two port numbers such as 20000-29999"},
 		"a listener twice":   {`sip: {listen: ["udp://:5060", "udp://:5060"]}`, "listed twice"},
 		"a lonely replica":   {"fabric: {replicas: 3}", "3 copies need a cluster"},
-		"half a cluster":     {"fabric: {cluster: {name: c}}", "name and listen belong together"},
+		"half a cluster":     {"fabric: {cluster: {name: c}}", "fabric.cluster.listen: is missing"},
+		"no size":            {"fabric: {max_store: huge}", `"huge": want a size such as 64MiB`},
+		"too small a store":  {"fabric: {max_store: 1MiB}", "fabric.max_store: 1048576: want at least"},
+		"a wrong duration":   {"tenant: {token_ttl: long}", `"long" is no value for this key; want a duration such as 30s`},
+		"a service's word":   {"tenant:\n  lockout:\n    window: 1ms\n", "parley.yaml:3:13: tenant.lockout.window: 1ms is too short"},
 		"a foreign database": {"store: {dsn: \"mysql://root:hunter2@db\"}", "store.dsn: is neither empty"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,12 +31,12 @@ func (c Config) Validate() error {
 	k.http(c.HTTP)
 	k.hostPort("web.listen", c.Web.Listen)
 	k.log(c.Log)
-	return errors.Join(k.errs...)
+	return errors.Join(errors.Join(k.errs...), c.rq(), c.Tenant.Validate())
 }
 
 func (k *checker) node(n Node, f Fabric) {
-	if !plainName(n.ID) {
-		k.failf("node.id", "%q cannot be a node id; want 1 to 63 letters, digits, dots, dashes or underscores", n.ID)
+	if !plainName(n.ID) && !n.Runs(RQ) { // rq has its own word on it
+		k.failf("node.id", "%q: want 1 to 63 letters, digits, dots, dashes or underscores", n.ID)
 	}
 	if n.DataDir == "" {
 		k.failf("node.data_dir", "is empty; name a directory")
@@ -100,30 +100,19 @@ func (k *checker) fabric(f Fabric) {
 			k.natsURL("fabric.url", strings.TrimSpace(u))
 		}
 	}
-	if f.Listen != "" {
-		k.hostPort("fabric.listen", f.Listen)
-	}
 	if !slices.Contains([]int{1, 3, 5}, f.Replicas) {
 		k.failf("fabric.replicas", "%d is no useful number of copies; want 1, 3 or 5", f.Replicas)
 	} else if f.Replicas > 1 && f.URL == "" && f.Cluster.Listen == "" {
 		k.failf("fabric.replicas", "%d copies need a cluster; set fabric.cluster on each node, or fabric.url", f.Replicas)
 	}
-	c := f.Cluster
-	if c.Listen != "" {
-		k.hostPort("fabric.cluster.listen", c.Listen)
+}
+
+// rq checks what the embedded server is told, where one runs; it knows best.
+func (c Config) rq() error {
+	if !c.Node.Runs(RQ) {
+		return nil
 	}
-	if (c.Listen == "") != (c.Name == "") {
-		k.failf("fabric.cluster", "name and listen belong together; set both, or neither for a single node")
-	}
-	if c.Listen == "" && len(c.Routes) > 0 {
-		k.failf("fabric.cluster.routes", "names other nodes, but fabric.cluster.listen is empty; set it")
-	}
-	if c.Name != "" && !plainName(c.Name) {
-		k.failf("fabric.cluster.name", "%q cannot be a name; want 1 to 63 letters, digits, dots, dashes or underscores", c.Name)
-	}
-	for i, r := range c.Routes {
-		k.natsURL(fmt.Sprintf("fabric.cluster.routes[%d]", i), r)
-	}
+	return c.RQ().Validate()
 }
 
 func (k *checker) store(s Store) {
