@@ -1,0 +1,373 @@
+package contract
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unique"
+
+	"parley/internal/fabric"
+	"parley/internal/voice"
+)
+
+const (
+	directoryPage  = 2000             // resources asked for at once
+	directoryBulk  = 5000             // more waiting changes than this, and loading everything anew is cheaper
+	directoryAhead = 100_000          // more changes than this beyond a gap, and the gap is taken for lost
+	directoryCheck = 15 * time.Second // how often the newest change number is compared; more often after the start
+	directoryFirst = 250 * time.Millisecond
+	directoryRetry = 500 * time.Millisecond
+)
+
+// Run loads the directory and keeps it current until ctx ends, then returns nil. While the config service is away it
+// keeps what it has and tries again.
+func (d *Directory) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	failed := make(chan error, 1)
+	wg.Go(func() {
+		err := d.f.Subscribe(ctx, fabric.StreamConfig, fabric.Filter("config", fabric.Rest), fabric.From{New: true}, d.take)
+		if err != nil && ctx.Err() == nil {
+			failed <- fmt.Errorf("follow %s: %w", fabric.StreamConfig, err)
+		}
+	})
+	if !d.until(ctx, "load the directory", func() error { return d.load(ctx) }) {
+		return nil
+	}
+	close(d.synced)
+	return d.follow(ctx, failed)
+}
+
+// follow keeps the directory current. That the subscription misses what happened while it came up is the one gap to
+// be expected, so the first comparisons come soon after the start.
+func (d *Directory) follow(ctx context.Context, failed <-chan error) error {
+	interval := directoryFirst
+	check := time.NewTimer(interval)
+	defer check.Stop()
+	stale := int64(-1) // how far the directory had come when it was last found to be behind
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-d.wake:
+			d.until(ctx, "follow changes", func() error { return d.catchUp(ctx) })
+		case <-check.C:
+			behind, last, err := d.compare(ctx)
+			switch {
+			case err != nil:
+				d.log.Warn("compare the directory with the store", "err", err)
+			case behind && last == stale: // twice, so it is not a notice on its way
+				d.lostTrack()
+				stale = -1
+			case behind:
+				stale = last
+			}
+			interval = min(2*interval, directoryCheck)
+			check.Reset(interval)
+		}
+	}
+}
+
+// until repeats fn until it succeeds, and tells whether it did before ctx ended.
+func (d *Directory) until(ctx context.Context, what string, fn func() error) bool {
+	for first := true; ; first = false {
+		err := fn()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if first && !errors.Is(err, voice.ErrUnavailable) { // nobody serving yet is how every start looks
+			d.log.Warn(what, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(directoryRetry):
+		}
+	}
+}
+
+// take notes a change; the work is done by Run, so that a burst of changes to one number costs one read.
+func (d *Directory) take(m fabric.Message) {
+	var c voice.ConfigChanged
+	if err := json.Unmarshal(m.Data, &c); err != nil {
+		d.log.Error("unreadable event on CONFIG", "seq", m.Seq, "err", err)
+		return
+	}
+	d.note(c)
+}
+
+func (d *Directory) note(c voice.ConfigChanged) {
+	d.pendMu.Lock()
+	switch {
+	case d.last < 0:
+		d.last = c.Seq
+	case c.Seq > d.last:
+		d.ahead[c.Seq] = struct{}{}
+	}
+	d.advanceLocked()
+	k := ConfigKey{Tenant: c.Tenant, Kind: c.Kind, Key: c.Key}
+	if old, ok := d.pending[k]; !ok || old.Seq < c.Seq {
+		d.pending[k] = c
+	}
+	d.pendMu.Unlock()
+	d.signal()
+}
+
+// advanceLocked moves last over the changes that follow it without a gap.
+func (d *Directory) advanceLocked() {
+	for {
+		if _, ok := d.ahead[d.last+1]; !ok {
+			break
+		}
+		d.last++
+		delete(d.ahead, d.last)
+	}
+	d.lost = d.lost || len(d.ahead) > directoryAhead
+}
+
+func (d *Directory) lostTrack() {
+	d.log.Warn("the directory missed changes and is loaded anew")
+	d.pendMu.Lock()
+	d.lost = true
+	d.pendMu.Unlock()
+	d.signal()
+}
+
+func (d *Directory) signal() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // Run is told already
+	}
+}
+
+// load reads everything and replaces what there is.
+func (d *Directory) load(ctx context.Context) error {
+	newest, err := d.newest(ctx)
+	if err != nil {
+		return err
+	}
+	d.pendMu.Lock()
+	if d.last < 0 {
+		d.last = newest // what comes with a higher number than the next shows what was missed
+	}
+	d.pendMu.Unlock()
+	tenants, err := d.loadTenants(ctx)
+	if err != nil {
+		return err
+	}
+	dns := map[dnKey]*DNRecord{}
+	err = d.pages(ctx, ConfigListRequest{Kind: voice.KindDN, Secrets: true}, func(r voice.Resource) error {
+		rec, err := newDNRecord(r)
+		if err != nil { // one bad record must not cost all others
+			d.log.Error("number left out of the directory", "err", err)
+			return nil
+		}
+		dns[dnKey{rec.Tenant, rec.Number}] = rec
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.tenants.Store(tenants)
+	d.mu.Lock()
+	d.dns = dns
+	d.mu.Unlock()
+	return nil
+}
+
+func (d *Directory) loadTenants(ctx context.Context) (*tenantTable, error) {
+	table := &tenantTable{byName: map[string]*TenantRecord{}, byHost: map[string]*TenantRecord{}}
+	err := d.pages(ctx, ConfigListRequest{Tenant: voice.SystemTenant, Kind: voice.KindTenant}, func(r voice.Resource) error {
+		var t voice.Tenant
+		if err := json.Unmarshal(r.Body, &t); err != nil {
+			return fmt.Errorf("tenant %s: %w", r.Key, err)
+		}
+		rec := &TenantRecord{Name: r.Key, Realm: t.Realm, Default: t.Default, Options: t.Options, Version: r.Version}
+		for _, domain := range t.Domains {
+			rec.Domains = append(rec.Domains, NormalHost(domain))
+			table.byHost[NormalHost(domain)] = rec
+		}
+		table.byName[rec.Name] = rec
+		if rec.Default {
+			table.def = rec
+		}
+		return nil
+	})
+	return table, err
+}
+
+func newDNRecord(r voice.Resource) (*DNRecord, error) {
+	var body struct {
+		Type    voice.DNType    `json:"type"`
+		Auth    *voice.SIPAuth  `json:"auth"`
+		Options json.RawMessage `json:"options"`
+	}
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		return nil, fmt.Errorf("number %s/%s: %w", r.Tenant, r.Key, err)
+	}
+	rec := &DNRecord{
+		Tenant: unique.Make(r.Tenant).Value(), // one string for all its numbers
+		Number: strings.Clone(r.Key),          // not a piece of a whole page
+		Type:   voice.DNType(unique.Make(string(body.Type)).Value()), Version: r.Version,
+	}
+	if len(body.Options) > len("{}") {
+		rec.options = unique.Make(string(body.Options))
+	}
+	if body.Auth != nil {
+		_, err := hex.Decode(rec.MD5[:], []byte(body.Auth.MD5))
+		_, err2 := hex.Decode(rec.SHA256[:], []byte(body.Auth.SHA256))
+		if len(body.Auth.MD5) != 2*len(rec.MD5) || len(body.Auth.SHA256) != 2*len(rec.SHA256) || err != nil || err2 != nil {
+			return nil, fmt.Errorf("number %s/%s: its digests are not hexadecimal of the right length", r.Tenant, r.Key)
+		}
+		rec.HasAuth = true
+	}
+	return rec, nil
+}
+
+func (d *Directory) pages(ctx context.Context, req ConfigListRequest, each func(voice.Resource) error) error {
+	req.Limit = directoryPage
+	for {
+		page, err := fabric.Call(ctx, d.f, ConfigList, req)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", req.Kind, err)
+		}
+		for _, r := range page.Resources {
+			if err := each(r); err != nil {
+				return err
+			}
+		}
+		if page.Next == "" {
+			return nil
+		}
+		req.After = page.Next
+	}
+}
+
+// newest asks for the number of the newest change, 0 when there was none yet.
+func (d *Directory) newest(ctx context.Context) (int64, error) {
+	h, err := fabric.Call(ctx, d.f, ConfigHistory, ConfigHistoryRequest{Limit: 1})
+	if err != nil || len(h.Changes) == 0 {
+		return 0, err
+	}
+	return h.Changes[0].Seq, nil
+}
+
+// compare tells whether the store has changes the directory never heard of, and the last it did hear of.
+func (d *Directory) compare(ctx context.Context) (behind bool, last int64, err error) {
+	d.pendMu.Lock()
+	last = d.last
+	d.pendMu.Unlock()
+	newest, err := d.newest(ctx)
+	return newest > last, last, err
+}
+
+// catchUp applies the changes that wait. If that fails they wait on.
+func (d *Directory) catchUp(ctx context.Context) error {
+	d.pendMu.Lock()
+	work, lost := d.pending, d.lost
+	d.pending, d.lost = map[ConfigKey]voice.ConfigChanged{}, false
+	if lost { // load finds the number to go on from
+		d.last = -1
+		clear(d.ahead)
+	}
+	d.pendMu.Unlock()
+	err := d.apply(ctx, work, lost)
+	if err != nil {
+		d.pendMu.Lock()
+		d.lost = d.lost || lost
+		for k, c := range work {
+			if newer, ok := d.pending[k]; !ok || newer.Seq < c.Seq {
+				d.pending[k] = c
+			}
+		}
+		d.pendMu.Unlock()
+	}
+	return err
+}
+
+func (d *Directory) apply(ctx context.Context, work map[ConfigKey]voice.ConfigChanged, lost bool) error {
+	changes := slices.SortedFunc(maps.Values(work), func(a, b voice.ConfigChanged) int { return cmp.Compare(a.Seq, b.Seq) })
+	if lost || len(changes) > directoryBulk {
+		if err := d.load(ctx); err != nil {
+			return err
+		}
+	} else if err := d.refresh(ctx, changes); err != nil {
+		return err
+	}
+	if lost {
+		d.tell(DirectoryChange{})
+		return nil
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case voice.KindTenant:
+			d.tell(DirectoryChange{Tenant: c.Key, Op: c.Op})
+		case voice.KindDN:
+			d.tell(DirectoryChange{Tenant: c.Tenant, Number: c.Key, Op: c.Op})
+		}
+	}
+	return nil
+}
+
+// refresh reads what changed, one by one; the tenants, being few, all at once.
+func (d *Directory) refresh(ctx context.Context, changes []voice.ConfigChanged) error {
+	if slices.ContainsFunc(changes, func(c voice.ConfigChanged) bool { return c.Kind == voice.KindTenant }) {
+		table, err := d.loadTenants(ctx)
+		if err != nil {
+			return err
+		}
+		d.tenants.Store(table)
+	}
+	for _, c := range changes {
+		if c.Kind != voice.KindDN {
+			continue
+		}
+		r, err := fabric.Call(ctx, d.f, ConfigGet, ConfigKey{Tenant: c.Tenant, Kind: c.Kind, Key: c.Key, Secrets: true})
+		var rec *DNRecord
+		if err == nil {
+			rec, err = newDNRecord(r)
+			if err != nil {
+				d.log.Error("number left out of the directory", "err", err)
+			}
+		} else if !errors.Is(err, voice.ErrNotFound) {
+			return fmt.Errorf("read number %s/%s: %w", c.Tenant, c.Key, err)
+		}
+		d.set(dnKey{c.Tenant, c.Key}, rec)
+	}
+	return nil
+}
+
+// set shows rec under its key, or nothing.
+func (d *Directory) set(k dnKey, rec *DNRecord) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if rec == nil {
+		delete(d.dns, k)
+		return
+	}
+	d.dns[dnKey{rec.Tenant, rec.Number}] = rec // the record's own strings, so that none is kept twice
+}
+
+func (d *Directory) tell(c DirectoryChange) {
+	d.watchMu.Lock()
+	watchers := d.watchers
+	d.watchMu.Unlock()
+	for _, fn := range watchers {
+		fn(c)
+	}
+}
