@@ -1,0 +1,199 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"parley/internal/contract"
+	"parley/internal/voice"
+	"parley/server/control"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a node that remembers what it was asked.
+type fake struct {
+	applied contract.ConfigApplyRequest
+	token   contract.IssueTokenRequest
+	err     error
+}
+
+func (f *fake) Status(context.Context) contract.StatusReport {
+	return contract.StatusReport{Node: "n1", Contacts: 7}
+}
+
+func (f *fake) Cluster(ctx context.Context) control.Cluster {
+	return control.Cluster{Nodes: []contract.StatusReport{f.Status(ctx)}, Silent: []string{"n2: no answer"}}
+}
+
+func (f *fake) Apply(_ context.Context, req contract.ConfigApplyRequest) (contract.ConfigApplyResponse, error) {
+	f.applied = req
+	return contract.ConfigApplyResponse{Unchanged: 3, DryRun: req.DryRun}, f.err
+}
+
+func (f *fake) Export(_ context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error) {
+	if req.Secrets {
+		return contract.ConfigExportResponse{YAML: []byte("secrets of " + req.Tenant)}, f.err
+	}
+	return contract.ConfigExportResponse{YAML: []byte("tenants: []\n")}, f.err
+}
+
+func (f *fake) IssueToken(_ context.Context, req contract.IssueTokenRequest) (contract.Session, error) {
+	f.token = req
+	return contract.Session{Token: "t0k"}, f.err
+}
+
+// serve runs a server for node in dir until the test ends.
+func serve(t *testing.T, dir string, node control.Node) {
+	t.Helper()
+	ln, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- control.New(node, slog.New(slog.DiscardHandler)).Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+		if _, err := os.Stat(control.SocketPath(dir)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is still there: %v", err)
+		}
+	})
+}
+
+func TestCommandsReachTheNode(t *testing.T) {
+	dir, node := t.TempDir(), &fake{}
+	serve(t, dir, node)
+	l := control.NewLocal(dir)
+
+	c, err := l.Cluster(t.Context())
+	if err != nil || len(c.Nodes) != 1 || c.Nodes[0].Contacts != 7 || len(c.Silent) != 1 {
+		t.Errorf("Cluster = %+v, %v", c, err)
+	}
+	res, err := l.Apply(t.Context(), contract.ConfigApplyRequest{
+		File: "a.yaml", YAML: []byte("x: 1"), Files: map[string][]byte{"s": []byte("<scxml/>")}, DryRun: true, User: "somebody else",
+	})
+	if err != nil || res.Unchanged != 3 || !res.DryRun {
+		t.Errorf("Apply = %+v, %v", res, err)
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if node.applied.User != me.Username || string(node.applied.YAML) != "x: 1" || string(node.applied.Files["s"]) != "<scxml/>" {
+		t.Errorf("the node got %+v, want the request in the name of %s", node.applied, me.Username)
+	}
+	out, err := l.Export(t.Context(), contract.ConfigExportRequest{Tenant: "demo", Secrets: true})
+	if err != nil || string(out.YAML) != "secrets of demo" {
+		t.Errorf("Export = %s, %v", out.YAML, err)
+	}
+	s, err := l.IssueToken(t.Context(), "demo", "alice", time.Hour)
+	if err != nil || s.Token != "t0k" || node.token.User != "alice" || node.token.TTL != time.Hour || node.token.By != me.Username {
+		t.Errorf("IssueToken = %+v, %v; the node got %+v", s, err, node.token)
+	}
+}
+
+func TestErrorsTravel(t *testing.T) {
+	dir := t.TempDir()
+	node := &fake{err: voice.Invalid(voice.FieldError{File: "a.yaml", Line: 3, Column: 5, Field: "tenants[0].name", Reason: "is missing"})}
+	serve(t, dir, node)
+	_, err := control.NewLocal(dir).Apply(t.Context(), contract.ConfigApplyRequest{})
+	var e *voice.Error
+	if !errors.Is(err, voice.ErrInvalid) || !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Line != 3 {
+		t.Errorf("Apply = %#v, want the field with its place", err)
+	}
+	node.err = voice.ErrUnavailable
+	if _, err := control.NewLocal(dir).IssueToken(t.Context(), "", "x", 0); !errors.Is(err, voice.ErrUnavailable) {
+		t.Errorf("IssueToken = %v, want ErrUnavailable", err)
+	}
+}
+
+func TestSocketIsOursAlone(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir, &fake{})
+	info, err := os.Stat(control.SocketPath(dir))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket mode %v, %v; want 0600", info.Mode(), err)
+	}
+	info, err = os.Stat(filepath.Dir(control.SocketPath(dir)))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("run mode %v, %v; want 0700", info.Mode(), err)
+	}
+}
+
+// A socket address holds about a hundred bytes; data directories may be deeper.
+func TestDeepDataDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 30))
+	serve(t, dir, &fake{})
+	if _, err := control.NewLocal(dir).Cluster(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoNodeSaysHowToStartOne(t *testing.T) {
+	dir := t.TempDir()
+	check := func(when string) {
+		_, err := control.NewLocal(dir).Cluster(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "no node is running with data directory "+dir) || !strings.Contains(err.Error(), "parley serve") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	check("nothing there")
+	ln, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "run"), 0o700), os.Rename(filepath.Join(dir, "s"), control.SocketPath(dir)), ln.Close()); err != nil {
+		t.Fatal(err)
+	}
+	check("a killed node's socket")
+	serve(t, dir, &fake{}) // and a new node takes its place
+	if _, err := control.NewLocal(dir).Cluster(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProfilesAndLimits(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir, &fake{})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", control.SocketPath(dir))
+	}}}
+	for path, want := range map[string]int{
+		"/debug/pprof/heap": http.StatusOK, "/status": http.StatusOK, "/export?secrets=maybe": http.StatusUnprocessableEntity,
+		"/nothing": http.StatusNotFound,
+	} {
+		res, err := client.Get("http://node" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != want {
+			t.Errorf("GET %s = %d, %v; want %d", path, res.StatusCode, err, want)
+		}
+	}
+	res, err := client.Post("http://node/apply", "application/json", strings.NewReader(`{"Unknown": 1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil || res.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("an unknown field: %d, %v; want 422", res.StatusCode, err)
+	}
+}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/obs"
+	"parley/internal/voice"
+	"parley/server/control"
+)
+
+// Status is what this node is and has.
+func (n *Node) Status(ctx context.Context) contract.StatusReport {
+	r := contract.StatusReport{
+		Node: n.cfg.Node.ID, Version: n.opts.Version, Started: n.started, Level: obs.LevelPass,
+		Registrations: -1, Contacts: -1, Bans: -1, Peers: []string{},
+	}
+	n.mu.Lock()
+	for _, s := range n.services {
+		st := s.status()
+		r.Level = min(r.Level, st.Level)
+		r.Services = append(r.Services, st)
+	}
+	n.mu.Unlock()
+	if n.record != nil {
+		r.Peers = append(r.Peers, n.record.others()...)
+	}
+	if n.fab == nil {
+		return r
+	}
+	if res, err := fabric.Call(ctx, n.fab, contract.Registrations, contract.RegistrationsRequest{Limit: 1}); err == nil {
+		r.Registrations, r.Contacts = res.Total, res.Contacts
+	}
+	if res, err := fabric.Call(ctx, n.fab, contract.Bans, struct{}{}); err == nil {
+		r.Bans = len(res.Bans)
+	}
+	return r
+}
+
+// status is called with the node's lock held, which guards s.others.
+func (s *service) status() contract.ServiceStatus {
+	level, checks := s.health.Report()
+	st := contract.ServiceStatus{Name: s.name, Level: level, Checks: checks, Address: []string{}}
+	if s.http != nil {
+		st.Address = append(st.Address, "http://"+s.http.Addr().String())
+	}
+	st.Address = append(st.Address, s.others()...)
+	return st
+}
+
+// Cluster asks every node alive for its status; this one comes first.
+func (n *Node) Cluster(ctx context.Context) control.Cluster {
+	c := control.Cluster{Nodes: []contract.StatusReport{n.Status(ctx)}}
+	peers := c.Nodes[0].Peers
+	reports := make([]contract.StatusReport, len(peers))
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, id := range peers {
+		wg.Go(func() { reports[i], errs[i] = fabric.CallNode(ctx, n.fab, contract.NodeStatus, id, struct{}{}) })
+	}
+	wg.Wait()
+	for i, id := range peers {
+		if errs[i] != nil {
+			c.Silent = append(c.Silent, fmt.Sprintf("%s: %v", id, errs[i]))
+			continue
+		}
+		c.Nodes = append(c.Nodes, reports[i])
+	}
+	return c
+}
+
+// Apply makes the configuration what req says.
+func (n *Node) Apply(ctx context.Context, req contract.ConfigApplyRequest) (contract.ConfigApplyResponse, error) {
+	return fabric.Call(ctx, n.fab, contract.ConfigApply, req)
+}
+
+// Export gives back the configuration.
+func (n *Node) Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error) {
+	return fabric.Call(ctx, n.fab, contract.ConfigExport, req)
+}
+
+// IssueToken makes a token for a person.
+func (n *Node) IssueToken(ctx context.Context, req contract.IssueTokenRequest) (contract.Session, error) {
+	s, err := fabric.Call(ctx, n.fab, contract.IssueToken, req)
+	if strings.TrimSpace(req.User) == "" {
+		err = voice.Invalid(voice.FieldError{Field: "user", Reason: "is empty; name a person"})
+	}
+	return s, err
+}
+
+// addresses lists where a service of this node is reached.
+func (n *Node) addresses(name string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.services {
+		if s.name == name {
+			return s.status().Address
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/httpapi"
+	"parley/internal/obs"
+	"parley/internal/voice"
+	"parley/server/settings"
+	"parley/services/rq"
+	"parley/services/tenant"
+)
+
+// build opens, makes and starts everything this node runs, in the order things need one another; what started first
+// stops last. An error leaves what has been started to stop.
+func (n *Node) build(ctx context.Context) error {
+	// Listeners first: a port in use stops the start before anything has changed.
+	open := map[string]*service{}
+	for _, name := range n.cfg.Node.Running() {
+		s, err := n.add(name)
+		if err != nil {
+			return err
+		}
+		open[name] = s
+	}
+
+	if err := n.startFabric(ctx, open[settings.RQ]); err != nil {
+		return err
+	}
+	if err := n.startRecord(ctx); err != nil {
+		return err
+	}
+	if s := open[settings.Tenant]; s != nil {
+		svc, err := tenant.New(tenant.Options{Fabric: n.fab, Config: n.cfg.Tenant, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
+		if err != nil {
+			return err
+		}
+		n.run(s, svc.Run, svc.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	return n.serveControl()
+}
+
+// startFabric starts the embedded JetStream, if this node has one, and connects to it or to the one outside.
+func (n *Node) startFabric(ctx context.Context, s *service) error {
+	o := fabric.Options{Node: n.cfg.Node.ID, URL: n.cfg.Fabric.URL, Replicas: n.cfg.Fabric.Replicas,
+		User: n.cfg.Fabric.User, Password: n.cfg.Fabric.Password.Reveal(), Log: n.logs.For("fabric", nil)}
+	var queue *rq.Service
+	if s != nil {
+		var err error
+		if queue, err = rq.New(n.cfg.RQ(), s.reg, s.log); err != nil {
+			return err
+		}
+		if err := queue.Start(ctx); err != nil {
+			return err
+		}
+		n.house.start(s.name, func(ctx context.Context) error {
+			<-ctx.Done()
+			queue.Stop()
+			return nil
+		})
+		o.Registry = s.reg
+		if o.URL == "" {
+			o.Server = queue
+		}
+	}
+	connectCtx, cancel := context.WithTimeout(ctx, clusterPatience)
+	defer cancel()
+	fab, err := fabric.Connect(connectCtx, o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.fabricKey(), err)
+	}
+	n.fab = fab
+	n.house.start("fabric", func(ctx context.Context) error {
+		<-ctx.Done()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+		defer cancel()
+		return fab.Close(last)
+	})
+	if s != nil {
+		n.serveRQ(s, queue)
+	}
+	return nil
+}
+
+const (
+	clusterPatience = 2 * time.Minute // for a majority of the nodes to come up
+	flushTime       = 3 * time.Second // for events that wait when the node stops
+)
+
+// fabricKey is what an operator should look at when there is no fabric.
+func (n *Node) fabricKey() string {
+	switch {
+	case n.cfg.Fabric.URL != "":
+		return "fabric.url"
+	case n.cfg.Fabric.Cluster.Listen != "":
+		return "fabric.cluster (are a majority of the nodes up, and do their routes name each other?)"
+	default:
+		return "fabric"
+	}
+}
+
+// serveRQ watches the health of the JetStream, and answers on rq's HTTP listener.
+func (n *Node) serveRQ(s *service, queue *rq.Service) {
+	n.reachedAt(s, func() []string {
+		var out []string
+		if a := queue.Address(); a != "" {
+			out = append(out, "nats://"+a)
+		}
+		if a := queue.ClusterAddress(); a != "" {
+			out = append(out, "nats-route://"+a)
+		}
+		return out
+	})
+	web := httpapi.New(httpapi.Options{Service: s.name, Title: "Parley queue service", Version: n.opts.Version,
+		Registry: s.reg, Health: s.health, Verify: n.verify, Log: s.log})
+	look := func() {
+		for name, up := range map[string]obs.Connected{"jetstream": queue.Ready, "connection": n.fab.Connected} {
+			if ok, reason := up(); ok {
+				s.health.Set(name, obs.LevelPass, "")
+			} else {
+				s.health.Set(name, obs.LevelFail, reason)
+			}
+		}
+	}
+	look()
+	n.house.start("rq health", func(ctx context.Context) error {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				look()
+			}
+		}
+	})
+	n.run(s, nil, web.Serve)
+}
+
+// verify asks services/tenant, wherever it runs, who stands behind a token.
+func (n *Node) verify(ctx context.Context, token string) (voice.Principal, error) {
+	return fabric.Call(ctx, n.fab, contract.VerifyToken, token)
+}
