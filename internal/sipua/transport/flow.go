@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -17,6 +18,27 @@ const (
 	WS  Transport = "ws"
 	WSS Transport = "wss"
 )
+
+// transports in the order of their index.
+var transports = [...]Transport{UDP, TCP, TLS, WS, WSS}
+
+// index is the place of t in transports; t is one of them.
+func (t Transport) index() int {
+	switch t {
+	case TCP:
+		return 1
+	case TLS:
+		return 2
+	case WS:
+		return 3
+	case WSS:
+		return 4
+	}
+	return 0
+}
+
+// web tells whether t is a WebSocket (RFC 7118).
+func (t Transport) web() bool { return t == WS || t == WSS }
 
 // Reliable tells whether t is a stream: no retransmission by the transaction layer (RFC 3261 §17).
 func (t Transport) Reliable() bool { return t != UDP }
@@ -71,8 +93,10 @@ type CloseReason string
 // Why a connection ended.
 const (
 	ClosedByPeer     CloseReason = "peer"      // the other side closed or reset it
-	ClosedIdle       CloseReason = "idle"      // silent for too long, no first message, or no pong
-	ClosedSlow       CloseReason = "slow"      // a partial message or our queue stood still for too long
+	ClosedIdle       CloseReason = "idle"      // silent for too long, or no first message in time
+	ClosedNoPong     CloseReason = "no_pong"   // a WebSocket that did not answer our ping
+	ClosedHandshake  CloseReason = "handshake" // the TLS or WebSocket handshake failed or took too long
+	ClosedSlow       CloseReason = "slow"      // a message came, or our queue went, too slowly
 	ClosedBadMessage CloseReason = "malformed" // bytes that cannot be SIP, so the stream cannot be cut any more
 	ClosedBanned     CloseReason = "banned"
 	ClosedByUs       CloseReason = "local" // Flow.Close
@@ -84,20 +108,41 @@ const (
 func (f Flow) Valid() bool { return f.udp != nil || f.conn != nil }
 
 // ID names the connection: unique on this node over restarts, so an old id never names a new connection. "" for UDP.
-func (f Flow) ID() string { panic("transport: being built") }
+func (f Flow) ID() string {
+	if f.conn == nil {
+		return ""
+	}
+	return f.conn.id
+}
 
 // Transport is how f carries messages.
-func (f Flow) Transport() Transport { panic("transport: being built") }
+func (f Flow) Transport() Transport {
+	switch {
+	case f.conn != nil:
+		return f.conn.transport
+	case f.udp != nil:
+		return UDP
+	}
+	return ""
+}
 
 // Remote is the address at the other end, as we see it (IPv4 never in its IPv6 form).
 func (f Flow) Remote() netip.AddrPort { return f.remote }
 
-// Local is our address on this flow: for UDP the one the datagram was sent to, on a wildcard listener too.
+// Local is our address on this flow: for UDP the one the datagram was sent to, on a wildcard listener too (Linux).
 func (f Flow) Local() netip.AddrPort { return f.local }
 
 // Send sends one whole message. It does not keep b and does not wait for the peer. An error means that it will not
 // arrive; nil does not mean that it will.
-func (f Flow) Send(b []byte) error { panic("transport: being built") }
+func (f Flow) Send(b []byte) error {
+	switch {
+	case f.udp != nil:
+		return f.udp.send(b, f.local, f.remote)
+	case f.conn != nil:
+		return f.conn.send(b)
+	}
+	return fmt.Errorf("%w: no flow", ErrNoRoute)
+}
 
 // To is f with another destination: the same UDP socket and local address. A connection has one destination only,
 // so there To returns f itself.
@@ -108,9 +153,21 @@ func (f Flow) To(remote netip.AddrPort) Flow {
 	return f
 }
 
-// Vouch says that somebody authenticated over f, or registered until then. The connection counts as in use until then, and its
-// source as known (see Limits). Call it again on each refresh. A time in the past takes it back for the connection.
-func (f Flow) Vouch(until time.Time) { panic("transport: being built") }
+// Vouch says that somebody who authenticated over f is to be served until then, most often the end of a registration.
+// The connection is not idle before, and the source is known (see Limits). Call it again on each refresh; a time in
+// the past takes it back for the connection.
+func (f Flow) Vouch(until time.Time) {
+	switch {
+	case f.udp != nil:
+		f.udp.set.limiter.vouch(f.remote.Addr(), f.udp.set.since(until))
+	case f.conn != nil:
+		f.conn.vouch(until)
+	}
+}
 
 // Close ends the connection once what is queued has left; nothing happens on UDP.
-func (f Flow) Close() { panic("transport: being built") }
+func (f Flow) Close() {
+	if f.conn != nil {
+		f.conn.closeGently(ClosedByUs)
+	}
+}

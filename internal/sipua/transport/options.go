@@ -2,8 +2,11 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"path"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,12 +15,12 @@ import (
 // Options say where to listen and whom to call. Handler and Listen are required, the rest has defaults.
 type Options struct {
 	// Listen holds URLs such as "udp://0.0.0.0:5060", "tcp://[::1]:5060", "tls://:5061", "ws://:5062/sip" and
-	// "wss://:5063". The host is an IP address, "localhost", or empty for all addresses; port 0 takes a free one.
-	// The path of ws and wss is where the upgrade is taken; empty takes it on any path.
+	// "wss://:5063". The host is an IP address, "localhost", or empty for all addresses of both families; port 0
+	// takes a free one. The path of ws and wss is where the upgrade is taken; empty takes it on any path.
 	Listen []string
 
 	// Handler gets each message that passed the guards, on the goroutine that read it. It must return soon and must
-	// not keep Message.Data.
+	// not keep Message.Data. A panic in it loses that message, is logged and counted, and stops nothing else.
 	Handler func(Message)
 
 	// Closed is told once for each connection that was ever seen by Handler or returned by Dial, after its last
@@ -40,17 +43,16 @@ type Options struct {
 	Banned func(netip.Addr) bool
 
 	// Trusted tells whether a source is free of rate limits and of caps by source: trunks, other nodes. Asked for
-	// each datagram of a source that is not known yet: it must be quick. May be nil.
+	// each datagram of a source that is not known: it must be quick. May be nil.
 	Trusted func(netip.Addr) bool
 
 	// Abuse hears of sources that send garbage or too much, at most once a second and source, on a goroutine of its
-	// own; weight is the number of offences since. A UDP source can be forged, so nothing that came by UDP is
-	// reported against an address that is trusted or has registered (see Flow.Vouch). May be nil.
+	// own; weight is the number of offences since the last report. A UDP source can be forged, so nothing that came
+	// by UDP is held against an address that is trusted or has authenticated (Flow.Vouch). May be nil.
 	Abuse func(source netip.Addr, reason string, weight int)
 
 	Limits     Limits
-	Sockets    int                   // UDP sockets a listener (SO_REUSEPORT); 0 = 1. More help from 4 cores on
-	Node       string                // id of this node; only for logs
+	Sockets    int                   // UDP sockets a listener (SO_REUSEPORT, Linux only); 0 = 1. More help from 4 cores on
 	Registerer prometheus.Registerer // may be nil
 	Log        *slog.Logger          // may be nil
 }
@@ -58,32 +60,126 @@ type Options struct {
 // Limits bound what strangers can make us do. Zero fields take the default in brackets; a negative rate is no limit.
 //
 // Sources are in three classes. Trusted ones (Options.Trusted) are free. Known ones have authenticated over a flow
-// not long ago (Flow.Vouch) and have a bucket of their own that strangers cannot push out; their limit is
-// far above what an office behind one NAT or a load generator sends. Everybody else is a stranger, with a bucket a source and
-// one bucket for all strangers together: a flood from 60,000 forged sources runs into the second, and the known
-// do not feel it. IPv6 sources count by /64, the size one customer gets.
+// not long ago (Flow.Vouch) and have a bucket of their own that strangers cannot push out; its default is far above
+// what an office behind one NAT or a load generator sends. Everybody else is a stranger, with a bucket a source and
+// one bucket for all strangers together: a flood from 60,000 forged sources runs into the second, and the known do
+// not feel it. Loopback is a source like any other. IPv6 sources count by /64, the size one customer gets.
+//
+// On a connection the source is proven, so the rate of messages is a matter of each connection: one that is too
+// fast is not cut but read more slowly, and TCP tells the sender.
 type Limits struct {
 	MaxMessage int // bytes of one message, headers and body [65,535]
-	MaxHeaders int // bytes of start line and headers [16,384]
+	MaxHeaders int // bytes of start line and headers on a stream [16,384]
 
 	StrangerRate  int // datagrams a second from one source that has not authenticated [2,000]
 	StrangerBurst int // that many at once [10,000]
-	StrangersRate int // datagrams a second from all such sources together [30,000]
-	KnownRate     int // datagrams a second from one source that has [100,000]
-	Sources       int // strangers told apart, and as many known; memory is 48 bytes each [16,384]
+	StrangersRate int // datagrams a second from all such sources together, twice that at once [30,000]
+	KnownRate     int // datagrams a second from one source that has, or messages on one such connection [100,000]
+	Strangers     int // strangers told apart; the one seen longest ago is forgotten first; 32 bytes each [16,384]
+	Known         int // known sources; the one that ends first is forgotten first; 32 bytes each [131,072]
 
-	MaxConnections      int           // connections accepted at once, all listeners [20,000]
-	MaxPerSource        int           // of them from one source [2,000]
-	ConnectRate         int           // new connections a second from one source [100]
-	ConnectBurst        int           // that many at once [1,000]
-	StreamRate          int           // messages a second on one connection nobody vouched for; faster ones are read slower [2,000]
-	MaxQueue            int           // bytes waiting to be sent on one connection [262,144]
-	HandshakeTimeout    time.Duration // TLS and WebSocket handshakes together [10 s]
-	FirstMessageTimeout time.Duration // from the end of the handshake to the first whole message [30 s]
-	PartialTimeout      time.Duration // from the first byte of a message to its last [10 s]
-	IdleTimeout         time.Duration // without any byte, on a connection nobody vouched for [3 min]
-	VouchedIdleTimeout  time.Duration // the same on one somebody did; reached only after the vouched time has ended [10 min]
-	WriteTimeout        time.Duration // for the peer to take what is queued [10 s]
-	PingInterval        time.Duration // between our WebSocket pings [30 s]
-	DrainTimeout        time.Duration // for what is queued to leave when Run ends [2 s]
+	MaxConnections int // connections accepted at once, all listeners [20,000]
+	MaxPerSource   int // of them from one source [2,000]
+	ConnectRate    int // new connections a second from one source [100]
+	ConnectBurst   int // that many at once [1,000]
+	StreamRate     int // messages a second on one connection nobody vouched for, twice that at once [2,000]
+	MaxQueue       int // bytes waiting to be sent on one connection [262,144]
+
+	HandshakeTimeout    time.Duration // TLS and WebSocket handshakes together [10s]
+	FirstMessageTimeout time.Duration // from the end of the handshake to the first whole message [30s]
+	PartialTimeout      time.Duration // from the first byte of a message to its last [10s]
+	IdleTimeout         time.Duration // without any byte, on a connection nobody vouched for [3m]
+	VouchedIdleTimeout  time.Duration // without any byte, after the vouched time has ended [10m]
+	WriteTimeout        time.Duration // for the peer to take any of what is queued [10s]
+	PingInterval        time.Duration // silence on a WebSocket after which we ping; as long again for the pong [30s]
+	DrainTimeout        time.Duration // for what is queued to leave when Run ends [2s]
+}
+
+// withDefaults fills the zero fields in.
+func (l Limits) withDefaults() Limits {
+	number := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	duration := func(p *time.Duration, v time.Duration) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	number(&l.MaxMessage, 65535)
+	number(&l.MaxHeaders, 16384)
+	number(&l.StrangerRate, 2000)
+	number(&l.StrangerBurst, 10000)
+	number(&l.StrangersRate, 30000)
+	number(&l.KnownRate, 100000)
+	number(&l.Strangers, 16384)
+	number(&l.Known, 131072)
+	number(&l.MaxConnections, 20000)
+	number(&l.MaxPerSource, 2000)
+	number(&l.ConnectRate, 100)
+	number(&l.ConnectBurst, 1000)
+	number(&l.StreamRate, 2000)
+	number(&l.MaxQueue, 256<<10)
+	duration(&l.HandshakeTimeout, 10*time.Second)
+	duration(&l.FirstMessageTimeout, 30*time.Second)
+	duration(&l.PartialTimeout, 10*time.Second)
+	duration(&l.IdleTimeout, 3*time.Minute)
+	duration(&l.VouchedIdleTimeout, 10*time.Minute)
+	duration(&l.WriteTimeout, 10*time.Second)
+	duration(&l.PingInterval, 30*time.Second)
+	duration(&l.DrainTimeout, 2*time.Second)
+	return l
+}
+
+// validate reports every field that makes no sense; l has its defaults.
+func (l Limits) validate() error {
+	var errs []error
+	positive := func(name string, v int) {
+		if v <= 0 {
+			errs = append(errs, fmt.Errorf("limits: %s must be above 0, is %d", name, v))
+		}
+	}
+	positive("MaxMessage", l.MaxMessage)
+	positive("MaxHeaders", l.MaxHeaders)
+	positive("StrangerBurst", l.StrangerBurst)
+	positive("Strangers", l.Strangers)
+	positive("Known", l.Known)
+	positive("MaxConnections", l.MaxConnections)
+	positive("MaxPerSource", l.MaxPerSource)
+	positive("ConnectBurst", l.ConnectBurst)
+	positive("MaxQueue", l.MaxQueue)
+	for name, d := range map[string]time.Duration{
+		"HandshakeTimeout": l.HandshakeTimeout, "FirstMessageTimeout": l.FirstMessageTimeout,
+		"PartialTimeout": l.PartialTimeout, "IdleTimeout": l.IdleTimeout, "VouchedIdleTimeout": l.VouchedIdleTimeout,
+		"WriteTimeout": l.WriteTimeout, "PingInterval": l.PingInterval, "DrainTimeout": l.DrainTimeout,
+	} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("limits: %s must not be negative, is %s", name, d))
+		}
+	}
+	if l.MaxMessage > 0 && l.MaxHeaders > l.MaxMessage {
+		errs = append(errs, fmt.Errorf("limits: MaxHeaders (%d) must not be above MaxMessage (%d)", l.MaxHeaders, l.MaxMessage))
+	}
+	return errors.Join(errs...)
+}
+
+// validate reports everything wrong with o but the listen URLs.
+func (o Options) validate(needCertificate bool) error {
+	var errs []error
+	if o.Handler == nil {
+		errs = append(errs, errors.New("no Handler"))
+	}
+	if needCertificate && o.Certificates == nil {
+		errs = append(errs, errors.New("tls and wss listeners need Certificates"))
+	}
+	if o.Sockets < 0 || o.Sockets > 64 {
+		errs = append(errs, fmt.Errorf("sockets must be 0 to 64, is %d", o.Sockets))
+	}
+	for _, p := range o.Origins {
+		if _, err := path.Match(p, ""); err != nil {
+			errs = append(errs, fmt.Errorf("origin pattern %q: %w", p, err))
+		}
+	}
+	return errors.Join(errors.Join(errs...), o.Limits.validate())
 }
