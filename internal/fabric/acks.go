@@ -72,9 +72,6 @@ func (a *acks) send(m *nats.Msg, timeout time.Duration, done func(seq uint64, er
 	} else {
 		i = uint32(len(a.slots))
 		a.slots = append(a.slots, ackSlot{})
-		if i == 0 {
-			a.timer.Reset(ackSweep)
-		}
 	}
 	if len(a.free)+1 == len(a.slots) { // the first under way
 		a.timer.Reset(ackSweep)
@@ -212,12 +209,14 @@ type apiError struct {
 const (
 	jsWrongLastSequence         = 10071
 	jsWrongLastSequenceConstant = 10164
-	jsStreamNotFound            = 10059
-	jsConsumerNotFound          = 10014
 	jsMessageNotFound           = 10037
 	jsMessageTooLarge           = 10054
-	jsStreamSealed              = 10109
-	jsStreamStoreFailed         = 10077
+	jsNoPeers                   = 10005
+	jsNotAvailable              = 10008
+	jsNotLeader                 = 10009
+	jsInsufficient              = 10023
+	jsStreamOffline             = 10118
+	jsStreamOfflineReason       = 10194
 )
 
 func (e *apiError) Error() string { return fmt.Sprintf("jetstream: %s (%d)", e.Description, e.ErrCode) }

@@ -33,11 +33,12 @@ type Bucket struct {
 	name   string
 	stream string
 	prefix string // of its subjects, with the last dot
+	single bool   // one replica: any read is a read from the leader
 	feed   feed
 }
 
-func newBucket(f *Fabric, name string) *Bucket {
-	b := &Bucket{f: f, name: name, stream: kvStream(name), prefix: kvSubject(name, "")}
+func newBucket(f *Fabric, name string, replicas int) *Bucket {
+	b := &Bucket{f: f, name: name, stream: kvStream(name), prefix: kvSubject(name, ""), single: replicas == 1}
 	b.feed.init(b)
 	return b
 }
@@ -113,7 +114,7 @@ func (b *Bucket) last(ctx context.Context, key string) (Entry, error) {
 	if err := checkKey(key); err != nil {
 		return Entry{}, err
 	}
-	if b.f.replicas == 1 {
+	if b.single {
 		return b.lastDirect(ctx, key)
 	}
 	req, err := json.Marshal(map[string]string{"last_by_subj": b.prefix + key})
@@ -257,7 +258,7 @@ func (b *Bucket) writeOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
 func (b *Bucket) PutAsync(key string, value []byte, o PutOptions, done func(revision uint64, err error)) {
 	err := b.checkPut(key, value)
 	if err == nil {
-		err = b.f.puts.send(b.putMsg(key, value, o), putTimeout, func(rev uint64, err error) {
+		err = b.sendPut(key, value, o, func(rev uint64, err error) {
 			if err == nil || !o.CAS || o.Revision != 0 || !errors.Is(err, voice.ErrConflict) {
 				done(rev, b.putError(key, err))
 				return
@@ -309,6 +310,37 @@ func (b *Bucket) putMsg(key string, value []byte, o PutOptions) *nats.Msg {
 		}
 	}
 	return m
+}
+
+// asyncMsg is a message that is used again: a map and two slices a put are a third of what a PutAsync allocates.
+type asyncMsg struct {
+	msg           nats.Msg
+	header        nats.Header
+	ttl, expected [1]string
+}
+
+func newAsyncMsg() any { return &asyncMsg{header: make(nats.Header, 2)} }
+
+// sendPut is send of a put; the connection has copied the message when it returns.
+func (b *Bucket) sendPut(key string, value []byte, o PutOptions, done func(uint64, error)) error {
+	m := b.f.spare.Get().(*asyncMsg)
+	m.msg = nats.Msg{Subject: b.prefix + key, Data: value}
+	clear(m.header)
+	if o.TTL > 0 {
+		m.ttl[0] = ttl(o.TTL)
+		m.header[headerTTL] = m.ttl[:]
+	}
+	if o.CAS {
+		m.expected[0] = strconv.FormatUint(o.Revision, 10)
+		m.header[headerExpected] = m.expected[:]
+	}
+	if len(m.header) > 0 {
+		m.msg.Header = m.header
+	}
+	err := b.f.puts.send(&m.msg, putTimeout, done)
+	m.msg.Data = nil
+	b.f.spare.Put(m)
+	return err
 }
 
 // ttl renders whole seconds, rounded up, at least one.

@@ -39,7 +39,6 @@ type Options struct {
 // Fabric is one node's client of the JetStream under everything. All methods may be called at once.
 type Fabric struct {
 	node     string
-	replicas int
 	log      *slog.Logger
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -48,6 +47,7 @@ type Fabric struct {
 	consumed *consumed  // what subscriptions count
 	doors    doors
 	buckets  map[string]*Bucket
+	spare    sync.Pool // of *asyncMsg
 
 	ctx    context.Context // ends with Close; owned by the watches' feeds
 	cancel context.CancelFunc
@@ -72,6 +72,7 @@ const (
 	defaultBuffer = 65536
 	putWindow     = 4096 // bucket writes under way
 	reconnectWait = 250 * time.Millisecond
+	reconcileTime = 10 * time.Second
 )
 
 // Connect connects, creates or reconciles the streams and buckets of the platform, and returns when they are usable.
@@ -87,8 +88,8 @@ func Connect(ctx context.Context, opts Options) (*Fabric, error) {
 		opts.Buffer = defaultBuffer
 	}
 	f := &Fabric{
-		node: opts.Node, replicas: max(opts.Replicas, 1), log: opts.Log,
-		followers: map[*follower]struct{}{},
+		node: opts.Node, log: opts.Log, followers: map[*follower]struct{}{},
+		spare: sync.Pool{New: newAsyncMsg},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if err := f.open(ctx, opts); err != nil {
@@ -108,7 +109,8 @@ func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
 	if f.js, err = jetstream.New(f.nc); err != nil {
 		return err
 	}
-	if err := f.reconcile(ctx, opts.Limits); err != nil {
+	replicas, err := f.reconcile(ctx, opts)
+	if err != nil {
 		return err
 	}
 	if f.puts, err = newAcks(f.nc, putWindow); err != nil {
@@ -121,7 +123,7 @@ func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
 	f.doors.init(f)
 	f.buckets = make(map[string]*Bucket, len(bucketSpecs))
 	for _, s := range bucketSpecs {
-		f.buckets[s.name] = newBucket(f, s.name)
+		f.buckets[s.name] = newBucket(f, s.name, replicas[kvStream(s.name)])
 	}
 	if opts.Registry != nil {
 		return opts.Registry.Register(f.Collector(AllMetrics()))
@@ -154,19 +156,21 @@ func (f *Fabric) natsOptions(opts Options) []nats.Option {
 	return o
 }
 
-// reconcile keeps trying while the JetStream has no leader or not enough peers yet.
-func (f *Fabric) reconcile(ctx context.Context, limits map[string]Limits) error {
+// reconcile keeps trying while the JetStream has no leader or not enough peers yet. It returns the replicas of each
+// stream.
+func (f *Fabric) reconcile(ctx context.Context, opts Options) (map[string]int, error) {
+	r := reconciler{js: f.js, replicas: max(opts.Replicas, 1), limits: opts.Limits, clustered: f.nc.ConnectedClusterName() != ""}
 	for {
-		once, cancel := context.WithTimeout(ctx, 10*time.Second)
-		err := reconcile(once, f.js, f.replicas, limits)
+		once, cancel := context.WithTimeout(ctx, reconcileTime)
+		replicas, err := r.run(once)
 		cancel()
-		if err == nil || !startingUp(err) {
-			return err
+		if err == nil || !startingUp(err) || ctx.Err() != nil {
+			return replicas, err
 		}
 		f.log.LogAttrs(ctx, slog.LevelDebug, "waiting for the JetStream", slog.Any("err", err))
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return nil, errors.Join(ctx.Err(), err)
 		case <-time.After(reconnectWait):
 		}
 	}
@@ -183,7 +187,7 @@ func startingUp(err error) bool {
 		return false
 	}
 	switch api.ErrorCode {
-	case 10005, 10008, 10009, 10023, 10074, 10118, 10194: // no suitable peers, not available, not leader, insufficient resources, replicas, offline
+	case jsNoPeers, jsNotAvailable, jsNotLeader, jsInsufficient, jsStreamOffline, jsStreamOfflineReason:
 		return true
 	}
 	return false
@@ -245,6 +249,9 @@ func (f *Fabric) Close(ctx context.Context) error {
 	f.cancel()
 	f.puts.close()
 	f.wg.Wait()
+	if flushErr := f.nc.FlushTimeout(time.Second); flushErr != nil && f.nc.IsConnected() {
+		err = errors.Join(err, fmt.Errorf("fabric: %w", flushErr))
+	}
 	f.nc.Close()
 	return err
 }

@@ -34,13 +34,17 @@ type follower struct {
 	quiet  func(at uint64)                 // nothing more to deliver at the moment, at that stream sequence; may be nil
 	made   func(info consumerInfo)         // a consumer was made, before its first message; may be nil
 	again  func(reason string)             // it has to be made anew; may be nil
+	back   func(to uint64)                 // the stream ends before what was delivered: to is its end, 0 if it is another stream
 
 	wake chan string // reason to make the consumer anew
 
 	mu    sync.Mutex // held while handle runs: ending an epoch waits for it
 	epoch uint64
 	next  uint64 // consumer sequence expected
+	seen  uint64 // highest stream sequence delivered
 	heard time.Time
+
+	created time.Time // of the stream, when first followed
 }
 
 // consumerPlan says what a consumer shall deliver.
@@ -138,7 +142,7 @@ func (w *follower) once(ctx context.Context) (reason string) {
 		close(ready)
 		return err.Error()
 	}
-	info, err := w.create(ctx, inbox)
+	info, err := w.checkAndCreate(ctx, inbox)
 	if err != nil {
 		close(ready)
 		return err.Error()
@@ -179,6 +183,38 @@ func (w *follower) supervise(ctx context.Context) string {
 			}
 		}
 	}
+}
+
+// checkAndCreate makes the consumer, after a look whether the stream is still the one that was followed: one that was
+// restored from a copy or made anew counts from a lower sequence.
+func (w *follower) checkAndCreate(ctx context.Context, inbox string) (consumerInfo, error) {
+	var info struct {
+		Created time.Time `json:"created"`
+		State   struct {
+			LastSeq uint64 `json:"last_seq"`
+		} `json:"state"`
+		Error *apiError `json:"error"`
+	}
+	if err := w.f.api(ctx, "STREAM.INFO."+w.stream, nil, &info); err != nil {
+		return consumerInfo{}, err
+	}
+	if info.Error != nil {
+		return consumerInfo{}, info.Error
+	}
+	w.mu.Lock()
+	another := !w.created.IsZero() && !info.Created.Equal(w.created)
+	w.created = info.Created
+	if another || info.State.LastSeq < w.seen {
+		w.f.log.LogAttrs(ctx, slog.LevelError, "stream went back", slog.String("stream", w.stream),
+			slog.Uint64("seen", w.seen), slog.Uint64("now", info.State.LastSeq), slog.Bool("made_anew", another))
+		w.seen = info.State.LastSeq
+		if another {
+			w.seen = 0
+		}
+		w.back(w.seen)
+	}
+	w.mu.Unlock()
+	return w.create(ctx, inbox)
 }
 
 func (w *follower) create(ctx context.Context, inbox string) (consumerInfo, error) {
@@ -242,6 +278,7 @@ func (w *follower) onMsg(epoch uint64, m *nats.Msg) {
 		return
 	}
 	w.next++
+	w.seen = max(w.seen, meta.stream)
 	w.handle(m, meta)
 	if meta.pending == 0 && w.quiet != nil {
 		w.quiet(meta.stream)
@@ -265,24 +302,33 @@ func (w *follower) onControl(m *nats.Msg) {
 	}
 }
 
+var errNoMeta = errors.New("message without the reply subject of a consumer")
+
 // parseMeta reads $JS.ACK.<stream>.<consumer>.<delivered>.<sseq>.<cseq>.<time>.<pending>, or the longer form with a
-// domain and an account after $JS.ACK.
+// domain and an account after $JS.ACK. It runs for every message, so it makes no garbage.
 func parseMeta(reply string) (msgMeta, error) {
-	t := strings.Split(reply, ".")
-	i := 5
-	if len(t) >= 11 {
-		i = 7
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	if !ok {
+		return msgMeta{}, errNoMeta
 	}
-	if len(t) < i+4 || t[0] != "$JS" || t[1] != "ACK" {
-		return msgMeta{}, errors.New("message without the reply subject of a consumer")
+	skip := 3 // stream, consumer, delivered
+	if strings.Count(rest, ".") >= 8 {
+		skip = 5
+	}
+	for range skip {
+		if _, rest, ok = strings.Cut(rest, "."); !ok {
+			return msgMeta{}, errNoMeta
+		}
 	}
 	var n [4]uint64
-	for k := range n {
-		v, err := strconv.ParseUint(t[i+k], 10, 64)
-		if err != nil {
-			return msgMeta{}, fmt.Errorf("reply subject of a consumer: %w", err)
+	for i := range n {
+		var token string
+		token, rest, ok = strings.Cut(rest, ".")
+		v, err := strconv.ParseUint(token, 10, 64)
+		if err != nil || (!ok && i < len(n)-1) {
+			return msgMeta{}, errNoMeta
 		}
-		n[k] = v
+		n[i] = v
 	}
 	return msgMeta{stream: n[0], consumer: n[1], time: time.Unix(0, int64(n[2])), pending: n[3]}, nil
 }

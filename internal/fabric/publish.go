@@ -67,6 +67,7 @@ type item struct {
 	ticket         uint64
 	abandoned      bool // nobody wants it any more; set before it was sent
 	sent           bool // was under way at least once
+	settled        bool // stored, lost or taken back; nothing more happens to it
 	prev, next     *item
 	follows        *item // next in the lane
 }
@@ -192,18 +193,19 @@ var errAbandoned = errors.New("taken back by its publisher")
 // settle ends it, or has it sent again when the failure may pass.
 func (p *publisher) settle(it *item, seq uint64, err error) {
 	p.mu.Lock()
+	if it.settled { // counted as lost when the publisher closed, and the acknowledgement came after all
+		p.mu.Unlock()
+		return
+	}
 	if err != nil && !errors.Is(err, errAbandoned) {
 		p.counts.errors++
 		if transient(err) && !p.stopped {
-			p.retry = append(p.retry, it)
-			if len(p.retry) == 1 {
-				p.timer.Reset(p.retryIn)
-				p.retryIn = min(2*p.retryIn, retryMost)
-			}
+			p.retryLocked(it, err)
 			p.mu.Unlock()
 			return
 		}
 	}
+	it.settled = true
 	switch {
 	case err == nil:
 		p.retryIn = retryFirst
@@ -228,6 +230,20 @@ func (p *publisher) settle(it *item, seq uint64, err error) {
 	if it.done != nil {
 		it.done(seq, err)
 	}
+}
+
+// retryLocked has it sent again a little later, all failed ones together and the later the longer nothing succeeds.
+func (p *publisher) retryLocked(it *item, err error) {
+	p.retry = append(p.retry, it)
+	if len(p.retry) > 1 {
+		return
+	}
+	p.timer.Reset(p.retryIn)
+	if p.retryIn == retryMost {
+		p.log.LogAttrs(context.Background(), slog.LevelWarn, "events wait for the JetStream", slog.Int("waiting", p.waiting),
+			slog.String("subject", it.subject), slog.Any("err", err))
+	}
+	p.retryIn = min(2*p.retryIn, retryMost)
 }
 
 // transient tells a failure that may pass: no leader, no connection, no room, no answer.
@@ -307,23 +323,33 @@ func (p *publisher) close(ctx context.Context) error {
 	p.acks.close() // settles what is under way
 	p.signal()
 	<-p.done
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	left := 0
-	for it := p.all.head; it != nil; it = it.next {
-		left++
-		p.counts.errors++
-		p.lostLocked(it, errClosed)
-		if it.done != nil {
-			it.done(0, errClosed)
-		}
-	}
-	p.all, p.lanes, p.waiting = itemList{}, map[string]*lane{}, 0
-	p.flushedLocked()
+	left := p.dropAll()
 	if left > 0 {
 		return fmt.Errorf("fabric: %d events could not be published before the end", left)
 	}
 	return nil
+}
+
+// dropAll counts what is left as lost.
+func (p *publisher) dropAll() (left int) {
+	p.mu.Lock()
+	var told []func(uint64, error)
+	for it := p.all.head; it != nil; it = it.next {
+		left++
+		it.settled = true
+		p.counts.errors++
+		p.lostLocked(it, errClosed)
+		if it.done != nil {
+			told = append(told, it.done)
+		}
+	}
+	p.all, p.lanes, p.waiting = itemList{}, map[string]*lane{}, 0
+	p.flushedLocked()
+	p.mu.Unlock()
+	for _, done := range told {
+		done(0, errClosed)
+	}
+	return left
 }
 
 func (l *itemList) push(it *item) {

@@ -211,13 +211,18 @@ func (d *doors) handle(e *endpoint, r micro.Request) {
 			d.respondError(r, err)
 			return
 		}
+		if limit := d.f.nc.MaxPayload(); int64(len(resp)) > limit {
+			d.f.log.LogAttrs(ctx, slog.LevelError, "answer too large", slog.String("door", e.gate.name), slog.Int("bytes", len(resp)))
+			d.respondError(r, voice.Errorf(voice.ErrInvalid, "the answer has %d bytes, more than the %d that travel: ask for less", len(resp), limit))
+			return
+		}
 		if err := r.Respond(resp); err != nil {
-			d.respondError(r, publishError(errors.Unwrap(err)))
+			d.f.log.LogAttrs(ctx, slog.LevelWarn, "answer not sent", slog.String("door", e.gate.name), slog.Any("err", err))
 		}
 	}()
 }
 
-// respondError sends err, cut down to what fits if need be.
+// respondError sends err.
 func (d *doors) respondError(r micro.Request, err error) {
 	code, msg, fields := encodeError(err)
 	if err := r.Error(code, msg, fields); err != nil {

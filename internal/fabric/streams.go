@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -106,8 +107,8 @@ func (s spec) with(l Limits) spec {
 	return s
 }
 
-// config is the JetStream's view of s.
-func (s spec) config(replicas int) jetstream.StreamConfig {
+// config is the JetStream's view of s. clustered is whether the server is one of several.
+func (s spec) config(replicas int, clustered bool) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:        s.name,
 		Description: s.about,
@@ -138,7 +139,9 @@ func (s spec) config(replicas int) jetstream.StreamConfig {
 		c.AllowMsgTTL = true
 		c.SubjectDeleteMarkerTTL = markerTTL
 	}
-	if s.class == presence && replicas == 1 {
+	if s.class == presence && replicas == 1 && !clustered {
+		// Of a replicated stream the server always syncs the Raft log, and a stream made with this mode could
+		// never become one.
 		c.PersistMode = jetstream.AsyncPersistMode
 	}
 	return c
@@ -147,49 +150,62 @@ func (s spec) config(replicas int) jetstream.StreamConfig {
 func kvStream(bucket string) string       { return "KV_" + bucket }
 func kvSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
 
-// reconcile makes every stream and bucket what its spec says.
-func reconcile(ctx context.Context, js jetstream.JetStream, replicas int, limits map[string]Limits) error {
-	for name := range limits {
+// reconciler makes every stream and bucket what its spec says.
+type reconciler struct {
+	js        jetstream.JetStream
+	replicas  int
+	limits    map[string]Limits
+	clustered bool
+}
+
+// run returns how many replicas each stream has.
+func (r *reconciler) run(ctx context.Context) (map[string]int, error) {
+	for name := range r.limits {
 		known := func(s spec) bool { return s.name == name }
 		if !slices.ContainsFunc(streamSpecs[:], known) && !slices.ContainsFunc(bucketSpecs[:], known) {
-			return fmt.Errorf("fabric.limits.%s: no stream or bucket of that name", name)
+			return nil, fmt.Errorf("fabric.limits.%s: no stream or bucket of that name", name)
 		}
 	}
+	var mu sync.Mutex
+	replicas := map[string]int{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, s := range append(slices.Clone(streamSpecs[:]), bucketSpecs[:]...) {
-		want := s.with(limits[s.name]).config(replicas)
+		want := s.with(r.limits[s.name]).config(r.replicas, r.clustered)
 		g.Go(func() error {
-			if err := ensure(ctx, js, want); err != nil {
+			n, err := r.ensure(ctx, want)
+			if err != nil {
 				return fmt.Errorf("stream %s: %w", want.Name, err)
 			}
+			mu.Lock()
+			replicas[want.Name] = n
+			mu.Unlock()
 			return nil
 		})
 	}
-	return g.Wait()
+	return replicas, g.Wait()
 }
 
 // ensure creates the stream want, or changes the one there is where it differs. Several nodes may do this at once:
 // they ask for the same, and one who finds the work of a newer version, or more replicas, leaves them.
-func ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {
-	have, err := js.Stream(ctx, want.Name)
+func (r *reconciler) ensure(ctx context.Context, want jetstream.StreamConfig) (replicas int, err error) {
+	have, err := r.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, want)
+		_, err = r.js.CreateStream(ctx, want)
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return err
+			return want.Replicas, err
 		}
-		have, err = js.Stream(ctx, want.Name) // another node was faster, with other limits
+		have, err = r.js.Stream(ctx, want.Name) // another node was faster, with other limits
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	got := have.CachedInfo().Config
-	merged, changed := merge(got, want)
+	merged, changed := merge(have.CachedInfo().Config, want)
 	if !changed {
-		return nil
+		return merged.Replicas, nil
 	}
-	_, err = js.UpdateStream(ctx, merged)
-	return err
+	_, err = r.js.UpdateStream(ctx, merged)
+	return merged.Replicas, err
 }
 
 // merge returns got with what want says, and whether that is a change.

@@ -3,7 +3,6 @@ package fabric
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,12 +56,10 @@ func (f *Fabric) Subscribe(ctx context.Context, stream, filter string, from From
 	w.made = s.made
 	w.again = func(reason string) { f.consumed.again(stream, reason) }
 	w.handle = s.handle
+	w.back = s.back
 	f.consumed.attach(stream, 1)
 	defer f.consumed.attach(stream, -1)
 	w.run(ctx)
-	if f.ctx.Err() != nil && ctx.Err() != nil {
-		return nil
-	}
 	return nil
 }
 
@@ -95,17 +92,16 @@ type subscription struct {
 // made notes where the first consumer of a subscription to new events starts: what is published between a broken
 // connection and the next consumer is new too.
 func (s *subscription) made(info consumerInfo) {
-	switch at := info.Delivered.Stream; {
-	case !s.started:
-		s.last = max(s.last, at)
-	case info.Pending == 0 && at < s.last:
-		// The stream is shorter than what we have seen: it was restored or made anew. Go on from its present end.
-		s.f.log.LogAttrs(s.f.ctx, slog.LevelError, "stream went back", slog.String("stream", s.stream),
-			slog.Uint64("seen", s.last), slog.Uint64("now", at))
-		s.f.consumed.failed(s.stream)
-		s.last = at
+	if !s.started {
+		s.last = max(s.last, info.Delivered.Stream)
 	}
 	s.started = true
+}
+
+// back goes on where the stream now ends: what it lost cannot be told from what came since.
+func (s *subscription) back(to uint64) {
+	s.f.consumed.failed(s.stream)
+	s.last = to
 }
 
 func (s *subscription) handle(m *nats.Msg, meta msgMeta) {

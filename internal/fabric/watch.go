@@ -189,6 +189,7 @@ func newKeyFollower(b *Bucket, prefix string) *keyFollower {
 	}
 	k.w.plan = func() consumerPlan { return plan }
 	k.w.made = func(consumerInfo) { k.round++; k.whole = false }
+	k.w.back = func(to uint64) { k.last = to } // every key is read again anyhow
 	k.w.handle = k.handle
 	k.w.quiet = k.quiet
 	return k
@@ -198,10 +199,13 @@ func (k *keyFollower) handle(m *nats.Msg, meta msgMeta) {
 	key := strings.TrimPrefix(m.Subject, k.b.prefix)
 	e := entry(key, m.Data, m.Header, meta.stream, meta.time)
 	_, known := k.keys[key]
-	if e.Op == EntryPut {
-		k.keys[key] = k.round
-	} else {
+	switch {
+	case e.Op != EntryPut:
 		delete(k.keys, key)
+	case known:
+		k.keys[key] = k.round // keeps the string it has
+	default:
+		k.keys[strings.Clone(key)] = k.round // without the subject around it
 	}
 	if meta.stream <= k.last {
 		return // given before the consumer was made anew

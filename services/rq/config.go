@@ -133,7 +133,7 @@ func (c Config) render() string {
 	line("listen: %q", listen)
 	line("max_payload: %d", maxPayload)
 	line("max_connections: %d", maxClients)
-	line("max_subscriptions: %d", 0)
+	line("disable_sublist_cache: true") // a node has a few hundred subscriptions, and every subject is used once
 	line("write_deadline: %q", "10s")
 	line("ping_interval: %q", "30s")
 	line("jetstream {")

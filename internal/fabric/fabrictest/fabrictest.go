@@ -21,8 +21,8 @@ const startTime = 20 * time.Second
 func Server(t testing.TB, dir string) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		ServerName: "test", DontListen: true, NoSigs: true, NoLog: true, MaxPayload: 8 << 20,
-		JetStream: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 8 << 30,
+		ServerName: "test", DontListen: true, NoSigs: true, NoLog: true, NoSublistCache: true, MaxPayload: 8 << 20,
+		JetStream: true, SyncAlways: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 8 << 30,
 	})
 	if err != nil {
 		t.Fatalf("nats-server: %v", err)
