@@ -84,6 +84,8 @@ func forbidden(from, to string) string {
 	switch {
 	case from == "internal/voice":
 		return "internal/voice is the vocabulary and imports nothing of the project"
+	case testHelper(to) && !testHelper(from):
+		return "it is there for tests only"
 	case under(to, "server") && !under(from, "server", "e2e"):
 		return "only server knows server: imports point server -> services, bridge, web -> internal"
 	case under(to, "services", "bridge") && service(from) != service(to) && !under(from, "server", "e2e"):
@@ -141,12 +143,12 @@ func TestTestsDoNotTurnTheArrow(t *testing.T) {
 
 func TestForeignLibrariesHaveOneDoor(t *testing.T) {
 	for _, p := range packages(t) {
-		if p.path() == "internal/deps" {
-			continue // pins versions, built into nothing
+		if p.path() == "internal/deps" || testHelper(p.path()) {
+			continue // the first pins versions and is built into nothing, and tests may look behind the doors
 		}
 		for _, i := range p.Imports {
 			for _, g := range gates {
-				if under(i, g.library) && !under(p.path(), g.allowed...) && !(g.library == "testing" && testHelper(p.path())) {
+				if under(i, g.library) && !under(p.path(), g.allowed...) {
 					t.Errorf("%s imports %s: only %v may", p.path(), i, g.allowed)
 				}
 			}
@@ -154,7 +156,7 @@ func TestForeignLibrariesHaveOneDoor(t *testing.T) {
 	}
 }
 
-// testHelper tells whether a package exists for tests only, and so may import testing.
+// testHelper tells whether a package exists for tests only: pgtest, fabrictest, e2e, but not internal/archtest itself.
 func testHelper(path string) bool {
 	return strings.HasSuffix(path, "test") || under(path, "e2e")
 }
@@ -190,6 +192,8 @@ func TestForbidden(t *testing.T) {
 		{"internal/httpapi", "web", true},
 		{"internal/voice", "internal/obs", true},
 		{"services/config", "bridge/redis", true},
+		{"services/config", "internal/store/pgtest", true},
+		{"internal/fabric/fabrictest", "internal/fabric", false},
 		{"server/node", "e2e/phone", true},
 	} {
 		if why := forbidden(c.from, c.to); (why != "") != c.want {
