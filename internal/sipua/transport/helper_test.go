@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/textproto"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,7 +21,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if peer := os.Getenv(idleClientEnv); peer != "" {
+		idleClient(peer) // this process is the other side of BenchmarkIdleConnections
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // wait is how long a test waits for what must happen.
 const wait = 10 * time.Second
