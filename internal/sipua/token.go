@@ -1,0 +1,120 @@
+package sipua
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+
+	"parley/internal/sipua/transport"
+)
+
+// Flow is a way to a phone and the SIP node of the dialog that uses it.
+type Flow struct {
+	Door      string              // node whose front door holds the flow
+	Transport transport.Transport //
+	ID        string              // the connection there; "" for UDP
+	Local     netip.AddrPort      // UDP: the address it is reached from, so that its NAT lets us in
+	Remote    netip.AddrPort      // where it is
+	Node      string              // SIP node of the dialog; "" when there is none yet
+}
+
+// ErrToken is returned for everything that is no token of ours.
+var ErrToken = errors.New("sipua: no valid flow token")
+
+// Tokens writes flows as the user part of a Route URI (RFC 5626 §5.2) and reads them back. A token is signed with a key that only
+// the nodes of the cluster have, so that the front door sends where a node or it itself said, and is no relay for
+// anybody else. It holds no secret: whoever sees it learns the address of a phone and the names of two nodes, and a
+// phone sees its own only.
+//
+// A Tokens is safe for use by many goroutines.
+type Tokens struct{ key []byte }
+
+// NewTokens returns a Tokens for the cluster's key (contract.ClusterSecret of [TokenSecret]).
+func NewTokens(key []byte) *Tokens { return &Tokens{key: append([]byte(nil), key...)} }
+
+// TokenSecret names the cluster secret that flow tokens are signed with.
+const TokenSecret = "flow-token"
+
+const (
+	tokenVersion = 1
+	macSize      = 10 // bytes of the signature; 80 bits are out of reach for somebody who must ask us for each guess
+	maxName      = 255
+)
+
+var transports = []transport.Transport{transport.UDP, transport.TCP, transport.TLS, transport.WS, transport.WSS}
+
+// Encode writes f; its names must be shorter than 256 bytes.
+func (t *Tokens) Encode(f Flow) string {
+	b := make([]byte, 0, 96)
+	b = append(b, tokenVersion, 0)
+	for i, tr := range transports {
+		if tr == f.Transport {
+			b[1] = byte(i)
+		}
+	}
+	for _, s := range []string{f.Door, f.ID, f.Node} {
+		s = s[:min(len(s), maxName)]
+		b = append(append(b, byte(len(s))), s...)
+	}
+	b = appendAddr(appendAddr(b, f.Remote), f.Local)
+	return base64.RawURLEncoding.EncodeToString(append(b, t.mac(b)...))
+}
+
+// Decode reads a token; ErrToken for anything that was not made by Encode with the same key.
+func (t *Tokens) Decode(token []byte) (Flow, error) {
+	b := make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
+	n, err := base64.RawURLEncoding.Strict().Decode(b, token)
+	if err != nil || n < macSize+2 {
+		return Flow{}, ErrToken
+	}
+	b, mac := b[:n-macSize], b[n-macSize:n]
+	if !hmac.Equal(mac, t.mac(b)) || b[0] != tokenVersion || int(b[1]) >= len(transports) {
+		return Flow{}, ErrToken
+	}
+	f := Flow{Transport: transports[b[1]]}
+	b = b[2:]
+	for _, s := range []*string{&f.Door, &f.ID, &f.Node} {
+		if len(b) == 0 || len(b) < 1+int(b[0]) {
+			return Flow{}, ErrToken
+		}
+		*s, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	}
+	var ok, ok2 bool
+	f.Remote, b, ok = cutAddr(b)
+	f.Local, b, ok2 = cutAddr(b)
+	if !ok || !ok2 || len(b) != 0 {
+		return Flow{}, ErrToken
+	}
+	return f, nil
+}
+
+func (t *Tokens) mac(b []byte) []byte {
+	h := hmac.New(sha256.New, t.key)
+	h.Write(b)
+	return h.Sum(nil)[:macSize]
+}
+
+// appendAddr writes length, address and port; length 0 is no address.
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	raw := a.Addr().WithZone("").AsSlice()
+	b = append(append(b, byte(len(raw))), raw...)
+	if len(raw) == 0 {
+		return b
+	}
+	return binary.BigEndian.AppendUint16(b, a.Port())
+}
+
+func cutAddr(b []byte) (a netip.AddrPort, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] == 0 {
+		return a, b[1:], true
+	}
+	if len(b) == 0 || len(b) < 1+int(b[0])+2 {
+		return a, nil, false
+	}
+	ip, ok := netip.AddrFromSlice(b[1 : 1+b[0]])
+	b = b[1+b[0]:]
+	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b)), b[2:], ok
+}
