@@ -18,6 +18,7 @@ import (
 	"parley/configs"
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/obs"
 	"parley/internal/voice"
 	"parley/server/panel"
 	"parley/server/provision"
@@ -205,15 +206,22 @@ func (n *Node) provision(ctx context.Context, req contract.ConfigApplyRequest) e
 }
 
 // panel is what is printed when the node is ready.
-func (n *Node) panel(accounts *panel.Accounts) panel.Panel {
+func (n *Node) panel(ctx context.Context, accounts *panel.Accounts) panel.Panel {
 	p := panel.Panel{Node: n.cfg.Node.ID, Version: n.opts.Version, DataDir: n.dir.path, Accounts: accounts}
-	for _, a := range n.addresses(settings.SIPProxy) {
-		if !strings.HasPrefix(a, "http://") {
-			p.SIP = append(p.SIP, a)
+	var waiting []string
+	for _, s := range n.Status(ctx).Services {
+		if s.Level < obs.LevelDegraded {
+			waiting = append(waiting, s.Name)
+		}
+		for _, a := range s.Address {
+			switch {
+			case s.Name == settings.Pages:
+				p.Pages = a
+			case s.Name == settings.SIPProxy && !strings.HasPrefix(a, "http://"):
+				p.SIP = append(p.SIP, a)
+			}
 		}
 	}
-	for _, a := range n.addresses(settings.Pages) {
-		p.Pages = a
-	}
+	p.Waiting = strings.Join(waiting, ", ")
 	return p
 }

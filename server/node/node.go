@@ -57,6 +57,7 @@ type service struct {
 	health *obs.Health
 	log    *slog.Logger
 	http   net.Listener    // nil: its port is off
+	scheme string          // of http
 	others func() []string // addresses besides http; guarded by the node's lock
 }
 
@@ -118,7 +119,7 @@ func (n *Node) begin(ctx context.Context, provisioning *contract.ConfigApplyRequ
 			return fmt.Errorf("--provision: %w", err)
 		}
 	}
-	if err := n.panel(accounts).Write(n.opts.Stdout); err != nil {
+	if err := n.panel(ctx, accounts).Write(n.opts.Stdout); err != nil {
 		return fmt.Errorf("print the panel: %w", err)
 	}
 	if err := done(); err != nil {
@@ -156,9 +157,17 @@ func (n *Node) stop() error {
 // add makes the registry, health and logger of a service and opens its HTTP listener.
 func (n *Node) add(name string) (*service, error) {
 	reg := obs.NewRegistry(n.opts.Version)
-	s := &service{name: name, reg: reg, health: obs.NewHealth(), log: n.logs.For(name, reg), others: func() []string { return nil }}
+	s := &service{name: name, reg: reg, health: obs.NewHealth(), scheme: "http", log: n.logs.For(name, reg), others: func() []string { return nil }}
 	var err error
-	if s.http, err = listenHTTP(n.cfg.HTTP, name); err != nil {
+	if name == settings.Pages {
+		if n.cfg.Web.TLS.Cert != "" {
+			s.scheme = "https"
+		}
+		s.http, err = listenTCP("web.listen", n.cfg.Web.Listen, "web.listen")
+	} else {
+		s.http, err = listenHTTP(n.cfg.HTTP, name)
+	}
+	if err != nil {
 		return nil, err
 	}
 	n.mu.Lock()

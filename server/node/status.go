@@ -46,7 +46,7 @@ func (s *service) status() contract.ServiceStatus {
 	level, checks := s.health.Report()
 	st := contract.ServiceStatus{Name: s.name, Level: level, Checks: checks, Address: []string{}}
 	if s.http != nil {
-		st.Address = append(st.Address, "http://"+s.http.Addr().String())
+		st.Address = append(st.Address, s.scheme+"://"+s.http.Addr().String())
 	}
 	st.Address = append(st.Address, s.others()...)
 	return st

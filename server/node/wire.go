@@ -3,6 +3,9 @@ package node
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
 	"time"
 
 	"parley/internal/contract"
@@ -11,8 +14,10 @@ import (
 	"parley/internal/obs"
 	"parley/internal/voice"
 	"parley/server/settings"
+	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/tenant"
+	"parley/web"
 )
 
 // build opens, makes and starts everything this node runs, in the order things need one another; what started first
@@ -34,12 +39,37 @@ func (n *Node) build(ctx context.Context) error {
 	if err := n.startRecord(ctx); err != nil {
 		return err
 	}
+	directory := contract.NewDirectory(n.fab, n.logs.For("directory", nil))
+	n.house.start("directory", directory.Run)
+
 	if s := open[settings.Tenant]; s != nil {
 		svc, err := tenant.New(tenant.Options{Fabric: n.fab, Config: n.cfg.Tenant, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
 		if err != nil {
 			return err
 		}
 		n.run(s, svc.Run, svc.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	if s := open[settings.Registrar]; s != nil {
+		svc, err := registrar.New(registrar.Options{Fabric: n.fab, Directory: directory, Config: n.cfg.Registrar, Registry: s.reg, Health: s.health, Log: s.log})
+		if err != nil {
+			return err
+		}
+		rest := n.rest(s, "Parley registrar: registrations and bans")
+		svc.Routes(rest.API())
+		n.run(s, svc.Run, rest.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	if s := open[settings.Pages]; s != nil {
+		svc, err := web.New(web.Options{Fabric: n.fab, Config: n.cfg.Web, Phones: n.phones, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
+		if err != nil {
+			return err
+		}
+		n.run(s, nil, svc.Serve)
 		if err := n.settle(ctx, s); err != nil {
 			return err
 		}
@@ -118,8 +148,6 @@ func (n *Node) serveRQ(s *service, queue *rq.Service) {
 		}
 		return out
 	})
-	web := httpapi.New(httpapi.Options{Service: s.name, Title: "Parley queue service", Version: n.opts.Version,
-		Registry: s.reg, Health: s.health, Verify: n.verify, Log: s.log})
 	look := func() {
 		for name, up := range map[string]obs.Connected{"jetstream": queue.Ready, "connection": n.fab.Connected} {
 			if ok, reason := up(); ok {
@@ -142,7 +170,35 @@ func (n *Node) serveRQ(s *service, queue *rq.Service) {
 			}
 		}
 	})
-	n.run(s, nil, web.Serve)
+	probe := func(ctx context.Context) error { return queue.Run(ctx, n.fab) }
+	n.run(s, probe, n.rest(s, "Parley queue service").Serve)
+}
+
+// rest is the HTTP server of a service that has none of its own.
+func (n *Node) rest(s *service, title string) *httpapi.Server {
+	return httpapi.New(httpapi.Options{Service: s.name, Title: title, Version: n.opts.Version,
+		Registry: s.reg, Health: s.health, Verify: n.verify, Log: s.log})
+}
+
+// phones is where phones reach this node, for the pages that show an account.
+func (n *Node) phones() []web.SIPEndpoint {
+	var out []web.SIPEndpoint
+	for _, a := range n.addresses(settings.SIPProxy) {
+		u, err := url.Parse(a)
+		if err != nil || u.Scheme == "http" { // not for phones
+			continue
+		}
+		port, err := strconv.Atoi(u.Port())
+		if err != nil {
+			continue
+		}
+		host := n.cfg.SIP.ExternalHost
+		if ip, err := netip.ParseAddr(u.Hostname()); host == "" && err == nil && !ip.IsUnspecified() {
+			host = ip.String()
+		}
+		out = append(out, web.SIPEndpoint{Transport: u.Scheme, Host: host, Port: port, Path: u.Path})
+	}
+	return out
 }
 
 // verify asks services/tenant, wherever it runs, who stands behind a token.

@@ -31,7 +31,11 @@ type Account struct{ Name, Password string }
 // Write draws p on w.
 func (p Panel) Write(w io.Writer) error {
 	var b box
-	b.title(fmt.Sprintf("Parley %s is ready", p.Version), "node "+p.Node)
+	title := fmt.Sprintf("Parley %s is ready", p.Version)
+	if p.Waiting != "" {
+		title = fmt.Sprintf("Parley %s is up, not ready: %s", p.Version, p.Waiting)
+	}
+	b.title(title, "node "+p.Node)
 	p.doors(&b)
 	if p.Accounts != nil {
 		p.secrets(&b)

@@ -56,3 +56,11 @@ func TestLaterStartsShowNoSecrets(t *testing.T) {
 		t.Errorf("the panel of a later start:\n%s", out)
 	}
 }
+
+func TestPanelSaysWhoIsNotReady(t *testing.T) {
+	p := base
+	p.Waiting = "registrar, web"
+	if out := draw(t, p); !strings.Contains(out, "not ready: registrar, web") {
+		t.Errorf("the panel of a node that waits:\n%s", out)
+	}
+}

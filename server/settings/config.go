@@ -7,22 +7,25 @@ import (
 	"strings"
 
 	"parley/internal/obs"
+	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/tenant"
+	"parley/web"
 )
 
 // Config is everything a node can be told.
 type Config struct {
-	Node   Node   `yaml:"node"`
-	SIP    SIP    `yaml:"sip"`
-	Media  Media  `yaml:"media"`
-	Fabric Fabric `yaml:"fabric"`
-	Store  Store  `yaml:"store"`
-	HTTP   HTTP   `yaml:"http"`
-	Web    Web    `yaml:"web"`
-	Log    Log    `yaml:"log"`
+	Node   Node       `yaml:"node"`
+	SIP    SIP        `yaml:"sip"`
+	Media  Media      `yaml:"media"`
+	Fabric Fabric     `yaml:"fabric"`
+	Store  Store      `yaml:"store"`
+	HTTP   HTTP       `yaml:"http"`
+	Web    web.Config `yaml:"web"`
+	Log    Log        `yaml:"log"`
 
-	Tenant tenant.Config `yaml:"tenant"`
+	Tenant    tenant.Config    `yaml:"tenant"`
+	Registrar registrar.Config `yaml:"registrar"`
 }
 
 // Node says who this node is and what it runs.
@@ -85,11 +88,6 @@ type HTTP struct {
 	Ports map[string]int `yaml:"ports"` // by service; 0: any free one, -1: off
 }
 
-// Web is the pages.
-type Web struct {
-	Listen string `yaml:"listen"` // host:port
-}
-
 // Log is how and how much is logged, on standard error.
 type Log struct {
 	Level  string        `yaml:"level"`  // debug, info, warn or error
@@ -124,9 +122,11 @@ func Default() Config {
 			"agentstate": 11000, "callstate": 11900, "orchestration": 11200, "rq": 12000, "voicemail": 8081,
 			"tenant": 5580, "callback": 3050, "quality": 9310, "telemetry": 8107,
 		}},
-		Web:    Web{Listen: "127.0.0.1:8080"},
-		Log:    Log{Level: "info", Format: obs.FormatText},
-		Tenant: tenant.DefaultConfig(),
+		Web: web.DefaultConfig(),
+		Log: Log{Level: "info", Format: obs.FormatText},
+
+		Tenant:    tenant.DefaultConfig(),
+		Registrar: registrar.DefaultConfig(),
 	}
 }
 

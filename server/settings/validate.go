@@ -29,9 +29,8 @@ func (c Config) Validate() error {
 	k.fabric(c.Fabric)
 	k.store(c.Store)
 	k.http(c.HTTP)
-	k.hostPort("web.listen", c.Web.Listen)
 	k.log(c.Log)
-	return errors.Join(errors.Join(k.errs...), c.rq(), c.Tenant.Validate())
+	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate())
 }
 
 func (k *checker) node(n Node, f Fabric) {
