@@ -11,6 +11,7 @@ import (
 type Panel struct {
 	Node        string
 	Version     string
+	Waiting     string   // services that are not ready, with commas; "" = all are
 	Pages       string   // address of the pages; "" when this node does not run them
 	SIP         []string // where phones register, as udp://host:port
 	DataDir     string
