@@ -49,7 +49,7 @@ func TestSTUNOverUDP(t *testing.T) {
 		for _, bad := range [][]byte{
 			stunMessage(t, "0001"), stunMessage(t, "000100ff00000000"), append(stunMessage(t, ""), 0),
 			{0x01, 0x01, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, // an answer
-			stunMessage(t, "80280004deadbeef"), // a wrong fingerprint
+			stunMessage(t, "80280004deadbeef"),                                                // a wrong fingerprint
 		} {
 			c.Write(bad)
 		}
