@@ -72,7 +72,6 @@ const (
 	defaultBuffer = 65536
 	putWindow     = 4096 // bucket writes under way
 	reconnectWait = 250 * time.Millisecond
-	reconcileTime = 10 * time.Second
 )
 
 // Connect connects, creates or reconciles the streams and buckets of the platform, and returns when they are usable.
@@ -109,7 +108,8 @@ func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
 	if f.js, err = jetstream.New(f.nc); err != nil {
 		return err
 	}
-	replicas, err := f.reconcile(ctx, opts)
+	r := reconciler{js: f.js, log: f.log, replicas: max(opts.Replicas, 1), limits: opts.Limits, clustered: f.nc.ConnectedClusterName() != ""}
+	replicas, err := r.run(ctx)
 	if err != nil {
 		return err
 	}
@@ -154,43 +154,6 @@ func (f *Fabric) natsOptions(opts Options) []nats.Option {
 		o = append(o, nats.InProcessServer(opts.Server))
 	}
 	return o
-}
-
-// reconcile keeps trying while the JetStream has no leader or not enough peers yet. It returns the replicas of each
-// stream.
-func (f *Fabric) reconcile(ctx context.Context, opts Options) (map[string]int, error) {
-	r := reconciler{js: f.js, replicas: max(opts.Replicas, 1), limits: opts.Limits, clustered: f.nc.ConnectedClusterName() != ""}
-	for {
-		once, cancel := context.WithTimeout(ctx, reconcileTime)
-		replicas, err := r.run(once)
-		cancel()
-		if err == nil || !startingUp(err) || ctx.Err() != nil {
-			return replicas, err
-		}
-		f.log.LogAttrs(ctx, slog.LevelDebug, "waiting for the JetStream", slog.Any("err", err))
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
-		case <-time.After(reconnectWait):
-		}
-	}
-}
-
-// startingUp tells an error that passes once the cluster has formed.
-func startingUp(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse) {
-		return true
-	}
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode {
-	case jsNoPeers, jsNotAvailable, jsNotLeader, jsInsufficient, jsStreamOffline, jsStreamOfflineReason:
-		return true
-	}
-	return false
 }
 
 func (f *Fabric) onLost(err error) {

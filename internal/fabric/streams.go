@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
@@ -153,6 +155,7 @@ func kvSubject(bucket, key string) string { return "$KV." + bucket + "." + key }
 // reconciler makes every stream and bucket what its spec says.
 type reconciler struct {
 	js        jetstream.JetStream
+	log       *slog.Logger
 	replicas  int
 	limits    map[string]Limits
 	clustered bool
@@ -173,7 +176,7 @@ func (r *reconciler) run(ctx context.Context) (map[string]int, error) {
 	for _, s := range append(slices.Clone(streamSpecs[:]), bucketSpecs[:]...) {
 		want := s.with(r.limits[s.name]).config(r.replicas, r.clustered)
 		g.Go(func() error {
-			n, err := r.ensure(ctx, want)
+			n, err := r.persist(ctx, want)
 			if err != nil {
 				return fmt.Errorf("stream %s: %w", want.Name, err)
 			}
@@ -184,6 +187,46 @@ func (r *reconciler) run(ctx context.Context) (map[string]int, error) {
 		})
 	}
 	return replicas, g.Wait()
+}
+
+const (
+	ensureTime = 2 * time.Second // for one attempt; when several nodes make a stream at once, an answer may be lost
+	ensureWait = 100 * time.Millisecond
+)
+
+// persist is ensure until it succeeds, fails for good or ctx ends: a cluster may have no leader or too few peers yet.
+func (r *reconciler) persist(ctx context.Context, want jetstream.StreamConfig) (replicas int, err error) {
+	for {
+		once, cancel := context.WithTimeout(ctx, ensureTime)
+		replicas, err := r.ensure(once, want)
+		cancel()
+		if err == nil || !startingUp(err) {
+			return replicas, err
+		}
+		r.log.LogAttrs(ctx, slog.LevelDebug, "waiting for the JetStream", slog.String("stream", want.Name), slog.Any("err", err))
+		select {
+		case <-ctx.Done():
+			return 0, errors.Join(ctx.Err(), err)
+		case <-time.After(ensureWait):
+		}
+	}
+}
+
+// startingUp tells an error that passes once the cluster has formed.
+func startingUp(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return true
+	}
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case jsNoPeers, jsNotAvailable, jsNotLeader, jsInsufficient, jsStreamOffline, jsStreamOfflineReason:
+		return true
+	}
+	return false
 }
 
 // ensure creates the stream want, or changes the one there is where it differs. Several nodes may do this at once:

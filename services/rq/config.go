@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -150,7 +151,8 @@ func (c Config) render() string {
 	if c.Clustered() {
 		routes := make([]string, len(c.Routes))
 		for i, r := range c.Routes {
-			routes[i] = strconv.Quote("nats://" + r)
+			u := url.URL{Scheme: "nats", User: url.UserPassword(c.User, c.Password), Host: r}
+			routes[i] = strconv.Quote(u.String())
 		}
 		slices.Sort(routes)
 		line("cluster {")

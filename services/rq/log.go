@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -22,10 +23,18 @@ func (b *bridge) say(level slog.Level, format string, args ...any) {
 }
 
 func (b *bridge) Noticef(format string, args ...any) { b.say(slog.LevelDebug, format, args...) }
-func (b *bridge) Warnf(format string, args ...any)   { b.say(slog.LevelWarn, format, args...) }
 func (b *bridge) Errorf(format string, args ...any)  { b.say(slog.LevelError, format, args...) }
 func (b *bridge) Debugf(format string, args ...any)  { b.say(slog.LevelDebug, format, args...) }
 func (b *bridge) Tracef(format string, args ...any)  { b.say(slog.LevelDebug, format, args...) }
+
+// Warnf passes warnings on, but for the one about a password in plain text: it is in memory only, and is ours.
+func (b *bridge) Warnf(format string, args ...any) {
+	level := slog.LevelWarn
+	if strings.HasPrefix(format, "Plaintext passwords detected") {
+		level = slog.LevelDebug
+	}
+	b.say(level, format, args...)
+}
 
 func (b *bridge) Fatalf(format string, args ...any) {
 	b.say(slog.LevelError, format, args...)

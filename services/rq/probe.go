@@ -3,6 +3,7 @@ package rq
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,11 +25,12 @@ func (s *Service) Run(ctx context.Context, f *fabric.Fabric) error {
 	key := fabric.Key("rq-probe", s.cfg.Node)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
+		var live atomic.Bool // what was there before was not just stored
 		return bucket.Watch(ctx, key, func(e fabric.Entry) {
-			if e.Op == fabric.EntryPut {
+			if live.Load() && e.Op == fabric.EntryPut {
 				s.metrics.readLatency.WithLabelValues("true").Observe(ms(max(time.Since(e.Time), 0)))
 			}
-		}, nil)
+		}, func() { live.Store(true) })
 	})
 	g.Go(func() error {
 		s.each(ctx, probeEvery, func() { s.probe(ctx, bucket, key) })
