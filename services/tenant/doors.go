@@ -153,11 +153,12 @@ func (s *Service) verify(ctx context.Context, token string) (voice.Principal, er
 	if err != nil || c.expired(s.now()) || s.revoked.has(c.ID) {
 		return voice.Principal{}, errBadge
 	}
-	who, err := s.people.get(ctx, c.Tenant, c.User)
+	good := func(who person) bool { return who.exists && !who.disabled && who.proof == c.Proof }
+	who, err := s.people.get(ctx, c.Tenant, c.User, good)
 	if err != nil {
 		return voice.Principal{}, err
 	}
-	if !who.exists || who.disabled || who.proof != c.Proof {
+	if !good(who) {
 		return voice.Principal{}, errBadge
 	}
 	return voice.Principal{Tenant: c.Tenant, User: c.User, Roles: who.roles}, nil

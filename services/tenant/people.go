@@ -49,14 +49,16 @@ func newPeople(f *fabric.Fabric, proof func(string) string, now func() time.Time
 	return &people{f: f, proof: proof, now: now, known: map[personKey]knownPerson{}}
 }
 
-// get returns the person, who may not exist, from memory or from config.
-func (p *people) get(ctx context.Context, tenant, user string) (person, error) {
+// get returns the person, who may not exist, from memory or from config. good tells whether what memory holds will
+// do; if not, config is asked: the news of a change may still be on its way, e.g. of the password that the token in
+// hand was issued for.
+func (p *people) get(ctx context.Context, tenant, user string, good func(person) bool) (person, error) {
 	key := personKey{tenant, user}
 	p.mu.Lock()
 	k, ok := p.known[key]
 	generation := p.generation
 	p.mu.Unlock()
-	if ok && p.now().Sub(k.read) < maxPersonAge {
+	if ok && p.now().Sub(k.read) < maxPersonAge && good(k.person) {
 		return k.person, nil
 	}
 	body, err := p.read(ctx, tenant, user)

@@ -1,0 +1,130 @@
+// Parley's pages work without this file; it adds live updates, local times, copying and small comforts.
+"use strict";
+(() => {
+  const root = document.documentElement;
+
+  // Times are written in UTC by the server; show them in the reader's time zone.
+  const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+  const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  function localTimes(scope) {
+    for (const el of scope.querySelectorAll("time[datetime]")) {
+      const at = new Date(el.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
+      el.textContent = (el.dataset.as === "clock" ? clock : short).format(at);
+      el.title = full.format(at);
+    }
+  }
+
+  // Copy buttons appear only where copying can work.
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const source = document.getElementById(button.dataset.copy);
+    const label = button.querySelector("span");
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      try {
+        if (navigator.clipboard) {
+          await navigator.clipboard.writeText(source.textContent);
+        } else { // no secure context: select, and use the old way
+          const range = document.createRange();
+          range.selectNodeContents(source);
+          const selection = getSelection();
+          selection.removeAllRanges();
+          selection.addRange(range);
+          if (!document.execCommand("copy")) throw new Error("refused");
+        }
+        label.textContent = "Copied";
+      } catch {
+        label.textContent = "Select and copy by hand";
+      }
+      setTimeout(() => { label.textContent = "Copy"; }, 2500);
+    });
+  }
+
+  // The tenant switch acts on change; without this file it has a button.
+  for (const form of document.querySelectorAll("form[data-auto]")) {
+    form.querySelector("[data-auto-hide]").hidden = true;
+    form.querySelector("select").addEventListener("change", () => form.requestSubmit());
+  }
+
+  // Theme: change at once, and tell the server so that the next page comes in it.
+  for (const form of document.querySelectorAll("[data-theme-form]")) {
+    const button = form.querySelector("button");
+    const label = form.querySelector("[data-theme-label]");
+    const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const offer = () => {
+      button.value = isDark() ? "light" : "dark";
+      label.textContent = isDark() ? "Light" : "Dark";
+    };
+    offer();
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const body = new URLSearchParams(new FormData(form, button));
+      root.dataset.theme = button.value;
+      offer();
+      fetch(form.action, { method: "POST", body, redirect: "manual" });
+    });
+  }
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) { event.preventDefault(); return; }
+    form.dataset.sent = "yes";
+    addEventListener("pageshow", () => { delete form.dataset.sent; }, { once: true });
+  });
+
+  // Live updates: the server sends pieces of HTML, each for the element with that data-live name.
+  const source = document.querySelector("[data-live-source]");
+  const state = document.querySelector("[data-live-state]");
+  const tell = (on, text) => { if (state) { state.dataset.state = on; state.textContent = text; } };
+  function replace(el, html) {
+    if (el.contains(document.activeElement) && el.dataset.live === "bindings") return; // not under somebody's hands
+    el.innerHTML = html;
+    localTimes(el);
+  }
+  let events = null;
+  function connect() {
+    if (events || document.hidden) return;
+    events = new EventSource(source.dataset.liveSource);
+    events.addEventListener("open", () => tell("on", "Live"));
+    events.addEventListener("part", (event) => {
+      const { name, html } = JSON.parse(event.data);
+      for (const el of document.querySelectorAll(`[data-live="${CSS.escape(name)}"]`)) replace(el, html);
+    });
+    events.addEventListener("device", (event) => {
+      const { dn, state: html, phone } = JSON.parse(event.data);
+      const row = document.querySelector(`[data-dn="${CSS.escape(dn)}"]`);
+      if (!row) return;
+      replace(row.querySelector('[data-part="state"]'), html);
+      row.querySelector('[data-part="phone"]').textContent = phone;
+      row.classList.remove("fresh");
+      void row.offsetWidth; // restart the animation
+      row.classList.add("fresh");
+    });
+    events.addEventListener("end", () => { // signed out, or the session has ended
+      disconnect();
+      tell("off", "Signed out");
+    });
+    events.addEventListener("error", () => {
+      tell("off", "Reconnecting");
+      if (events && events.readyState === EventSource.CLOSED) { // refused: too many pages are open
+        disconnect();
+        setTimeout(connect, 10000);
+      }
+    });
+  }
+  function disconnect() {
+    events?.close();
+    events = null;
+  }
+  localTimes(document);
+  if (source) {
+    connect();
+    // A page nobody sees needs no updates, and browsers have few connections to one host.
+    document.addEventListener("visibilitychange", () => { document.hidden ? disconnect() : connect(); });
+    addEventListener("pagehide", disconnect);
+    addEventListener("pageshow", connect);
+  }
+})();
