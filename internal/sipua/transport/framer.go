@@ -139,10 +139,14 @@ func (f *framer) header() (frame, dropReason) {
 	rest := f.buf[f.start:f.end]
 	if !f.line {
 		lf := bytes.IndexByte(rest, '\n')
-		if lf < 0 {
-			return f.unfinished(rest, !tokenChar[rest[0]])
-		}
-		if !isStartLine(rest[:lf]) {
+		switch {
+		case !tokenChar[rest[0]]: // TLS on a TCP port, and most else, is known by its first byte
+			return frameBad, dropStartLine
+		case lf < 0:
+			return f.unfinished(rest)
+		case lf >= f.maxHeaders: // the reason does not depend on how the bytes were cut
+			return frameBad, dropHeaderSize
+		case !isStartLine(rest[:lf]):
 			return frameBad, dropStartLine
 		}
 		f.line = true
@@ -151,7 +155,7 @@ func (f *framer) header() (frame, dropReason) {
 	at := bytes.Index(rest[from:], crlfcrlf)
 	if at < 0 {
 		f.scanned = len(rest)
-		return f.unfinished(rest, false)
+		return f.unfinished(rest)
 	}
 	head := from + at + len(crlfcrlf)
 	if head > f.maxHeaders {
@@ -171,11 +175,8 @@ func (f *framer) header() (frame, dropReason) {
 }
 
 // unfinished decides about a header whose end has not come.
-func (f *framer) unfinished(rest []byte, bad bool) (frame, dropReason) {
-	switch {
-	case bad:
-		return frameBad, dropStartLine
-	case len(rest) >= f.maxHeaders:
+func (f *framer) unfinished(rest []byte) (frame, dropReason) {
+	if len(rest) >= f.maxHeaders {
 		return frameBad, dropHeaderSize
 	}
 	return frameMore, accepted

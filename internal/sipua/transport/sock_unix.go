@@ -21,7 +21,7 @@ func (s *sock) tryWriteLocked(b []byte) (int, error) {
 
 func (s *sock) writeOnce(fd uintptr) bool {
 	for s.wrote < len(s.out) {
-		n, err := unix.Write(int(fd), s.out[s.wrote:])
+		n, err := fdWrite(fd, s.out[s.wrote:])
 		switch err {
 		case nil:
 			s.wrote += n
@@ -51,7 +51,7 @@ func (s *sock) readReady(f *framer) (int, error) {
 
 func (s *sock) readOnce(fd uintptr) bool {
 	for {
-		n, err := unix.Read(int(fd), s.into.space())
+		n, err := fdRead(fd, s.into.space())
 		switch {
 		case err == unix.EINTR:
 			continue
