@@ -1,0 +1,379 @@
+package sipproxy
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"parley/internal/sipua"
+	"parley/internal/sipua/transport"
+	"parley/internal/sipua/txn"
+	"parley/internal/sipua/wire"
+)
+
+const (
+	maxDatagram = 1300 // bytes that go over UDP where there is a choice (RFC 3261 §18.1.1)
+	headroom    = 450  // what we add to a request: Via, Record-Route twice, what nodes are told
+)
+
+// core is the Service as the transaction layer sees it.
+type core struct{ *Service }
+
+// Request implements txn.Core.
+func (c core) Request(tx *txn.Server) {
+	s, m := c.Service, tx.Request()
+	fromNode := s.fromNode(m)
+	r := s.routeOf(m, fromNode)
+	f := s.open(tx.Shard(), tx, m, r)
+	tx.Local = f
+	f.loop = s.loopMark(m)
+	switch {
+	case s.draining.Load() && !r.dialog:
+		f.fail(503)
+	case m.Hops() == 0:
+		f.fail(483)
+	case m.Has(wire.ProxyRequire):
+		f.fail(420)
+	case s.loops(m, f.loop):
+		s.m.looped.Inc()
+		f.fail(482)
+	case r.status != 0:
+		f.fail(r.status)
+	default:
+		f.start()
+	}
+}
+
+// start answers an INVITE with 100, so that it is not repeated, and sends the request on its way.
+func (f *forwarding) start() {
+	s, r := f.s, f.route
+	if tx, ok := f.up.(*txn.Server); ok && f.invite {
+		if tx.Respond(100, s.ownResponse(f.req, 100)) != nil {
+			f.close()
+			return
+		}
+	}
+	if r.direction == outbound {
+		f.toFlow(r.flow)
+		return
+	}
+	tenant, ok := s.tenantOf(f.req)
+	if !ok {
+		s.abuse.report(f.req.Flow.Remote().Addr(), "unknown-host", 1)
+		f.fail(404)
+		return
+	}
+	f.tenant = tenant
+	if r.dialog {
+		if n := s.nodes.get(r.node); n != nil {
+			f.toNode(n, "true")
+			return
+		}
+		s.m.reselected.Inc() // the node died: whoever restored the call knows the dialog
+	} else if f.invite {
+		s.rate.add()
+	}
+	n := s.nodes.choose(nil)
+	if n == nil || s.tokens.Load() == nil {
+		f.fail(503)
+		return
+	}
+	f.toNode(n, "false")
+}
+
+// tenantOf finds the tenant by the host the request was sent to. A tel URI names no host: that of To decides, or the
+// default tenant.
+func (s *Service) tenantOf(m *txn.Message) (string, bool) {
+	if s.dir == nil {
+		return "", true
+	}
+	var (
+		u wire.URI
+		a wire.Address
+	)
+	if wire.ParseURI(m.URI(), &u) && !u.SIP() && wire.ParseAddress(m.Get(wire.To), &a) {
+		wire.ParseURI(a.URI, &u) // no host then: the default tenant
+	}
+	t, ok := s.dir.TenantByHost(string(u.Host))
+	if !ok {
+		return "", false
+	}
+	return t.Name, true
+}
+
+// newDialog tells whether we want to stay on the path of what the request begins.
+func (f *forwarding) newDialog() bool {
+	return !f.route.dialog && (f.invite || f.method == "SUBSCRIBE" || f.method == "REFER")
+}
+
+// toNode sends the request to a SIP node.
+func (f *forwarding) toNode(n *sipNode, cached string) {
+	s := f.s
+	b := &branch{f: f, node: n.id, cached: cached, started: time.Now()}
+	f.branches = append(f.branches, b)
+	f.tried = append(f.tried, n.id)
+	if f.newDialog() {
+		n.assigned.Add(1)
+	}
+	s.m.forwarded.WithLabelValues(f.method, inbound, n.id).Inc()
+	b.arm()
+	if n.local {
+		b.toLocal()
+		return
+	}
+	if len(f.req.Data)+headroom > maxDatagram {
+		b.dial(transport.TCP, n.addr)
+		return
+	}
+	flow, err := s.set.UDP(netip.AddrPort{}, n.addr)
+	if err != nil {
+		b.dial(transport.TCP, n.addr) // no UDP listener reaches it
+		return
+	}
+	b.send(flow)
+}
+
+// arm starts the timers of a branch: an early one against nodes that are dead though their record is not gone, and
+// Timer C.
+func (b *branch) arm() {
+	f := b.f
+	if f.route.direction == inbound && !f.route.dialog {
+		b.silence = f.shard.After(f.s.cfg.Reselect, func() { b.silent() })
+	}
+	if f.invite {
+		b.timerC = f.shard.After(f.s.cfg.TimerC, b.timerCFired)
+	}
+}
+
+// silent tries the next node beside one that said nothing. The first is not given up: should it answer after all, its
+// response counts like any other branch's.
+func (b *branch) silent() {
+	if !b.done && !b.heard {
+		b.f.another(b)
+	}
+}
+
+// toFlow sends the request to a phone over the way that a token names.
+func (f *forwarding) toFlow(t sipua.Flow) {
+	s := f.s
+	b := &branch{f: f, node: t.Node, cached: "true", started: time.Now()}
+	f.branches = append(f.branches, b)
+	s.m.forwarded.WithLabelValues(f.method, outbound, t.Node).Inc()
+	b.arm()
+	if t.Door != s.f.Node() {
+		f.route.drop = 0 // the front door that has the flow finds the token itself
+		door, ok := s.nodes.door(t.Door)
+		if !ok {
+			b.failed(txn.ErrSend)
+			return
+		}
+		flow, err := s.set.UDP(netip.AddrPort{}, door)
+		if err != nil {
+			b.dial(transport.TCP, door)
+			return
+		}
+		b.send(flow)
+		return
+	}
+	flow, ok := s.flowOf(t)
+	if !ok {
+		s.m.flowFailed.Inc()
+		b.failed(txn.ErrSend)
+		return
+	}
+	b.send(flow)
+}
+
+// flowOf finds the way of a token made here.
+func (s *Service) flowOf(t sipua.Flow) (transport.Flow, bool) {
+	if t.ID != "" {
+		return s.set.Flow(t.ID)
+	}
+	flow, err := s.set.UDP(t.Local, t.Remote)
+	return flow, err == nil
+}
+
+// dial sends the request when a connection is there; connecting happens off the shard.
+func (b *branch) dial(t transport.Transport, to netip.AddrPort) {
+	s, shard := b.f.s, b.f.shard
+	go func() {
+		ctx, cancel := context.WithTimeout(s.run, 5*time.Second)
+		defer cancel()
+		flow, err := s.set.Dial(ctx, t, to, "")
+		shard.Do(func() {
+			switch {
+			case b.f.closed || b.done:
+			case b.cancelOn: // cancelled before it was sent
+				b.end()
+				b.f.finish()
+			case err == nil:
+				b.send(flow)
+			default: // RFC 3261 §18.1.1: then UDP, whatever the size
+				b.sendDatagram(to)
+			}
+		})
+	}()
+}
+
+func (b *branch) sendDatagram(to netip.AddrPort) {
+	flow, err := b.f.s.set.UDP(netip.AddrPort{}, to)
+	if err != nil {
+		b.failed(txn.ErrSend)
+		return
+	}
+	b.send(flow)
+}
+
+// send composes the request for the way it goes (RFC 3261 §16.6) and starts its transaction.
+func (b *branch) send(flow transport.Flow) {
+	f := b.f
+	id := f.s.branch(f.loop)
+	at := f.s.sideOf(flow, f.route.direction == outbound)
+	head := appendVia(nil, at, id)
+	client, err := f.shard.Start(string(f.req.Method()), id, f.compose(head, at, b.node), flow, b)
+	if err != nil {
+		b.failed(err)
+		return
+	}
+	b.client = client
+}
+
+// compose writes the request as it leaves: head, our Record-Route when we want to stay on the path, what SIP nodes are
+// told, and all else as it came.
+func (f *forwarding) compose(head []byte, at side, node string) []byte {
+	s, r := f.s, f.route
+	if tokens := s.tokens.Load(); f.newDialog() && tokens != nil && !(r.direction == outbound && r.flow.Door != s.f.Node()) {
+		head = f.appendRecordRoutes(head, tokens, at, node)
+	}
+	var tail []byte
+	if r.direction == inbound {
+		source := string(f.req.Flow.Transport()) + ":" + f.req.Flow.Remote().String()
+		tail = wire.AppendHeader(tail, sipua.HeaderSource, source)
+		if f.tenant != "" {
+			tail = wire.AppendHeader(tail, sipua.HeaderTenant, f.tenant)
+		}
+	}
+	return wire.AppendForward(make([]byte, 0, len(f.req.Data)+640), &f.req.Message, &wire.Forward{
+		Head: head, Tail: tail, Source: f.req.Flow.Remote(), DropRoutes: r.drop, Hops: f.req.Hops() - 1,
+	})
+}
+
+// appendRecordRoutes writes the token of the phone's flow and of the node into our Record-Route. at is the side the request
+// leaves by; the zero side is the node in this process, for which there is one side only: the phone's.
+func (f *forwarding) appendRecordRoutes(dst []byte, tokens *sipua.Tokens, at side, node string) []byte {
+	s, flow, in := f.s, f.route.flow, side{}
+	if f.req.Flow.Valid() {
+		in = s.sideOf(f.req.Flow, f.route.direction == inbound)
+	}
+	if f.route.direction == inbound {
+		flow = sipua.Flow{
+			Door: s.f.Node(), Transport: f.req.Flow.Transport(), ID: f.req.Flow.ID(),
+			Local: f.req.Flow.Local(), Remote: f.req.Flow.Remote(),
+		}
+		flow.Node = node
+	}
+	token := tokens.Encode(flow)
+	switch {
+	case at == (side{}):
+		return appendRecordRoute(dst, token, in)
+	case in == (side{}):
+		return appendRecordRoute(dst, token, at)
+	}
+	return recordRoutes(dst, token, at, in)
+}
+
+// Cancel implements txn.Core.
+func (c core) Cancel(tx *txn.Server) {
+	if f, ok := tx.Local.(*forwarding); ok {
+		f.cancel()
+	}
+}
+
+// Ack implements txn.Core: the ACK to a 2xx goes the way of its dialog, without a transaction.
+func (c core) Ack(m *txn.Message) { c.ack(m, c.fromNode(m)) }
+
+func (s *Service) ack(m *txn.Message, fromNode bool) {
+	r := s.routeOf(m, fromNode)
+	if r.status != 0 || !r.dialog || m.Hops() == 0 {
+		s.m.strays.Inc()
+		return
+	}
+	f := &forwarding{s: s, shard: m.Shard, req: m, route: r, method: "ACK"}
+	flow, ok := f.ackFlow()
+	if !ok {
+		s.m.strays.Inc()
+		return
+	}
+	s.m.forwarded.WithLabelValues("ACK", r.direction, r.node).Inc()
+	if !flow.Valid() {
+		s.deliverLocal(f.compose(nil, side{}, r.node), nil)
+		return
+	}
+	at := s.sideOf(flow, r.direction == outbound)
+	// An ACK that cannot be sent is missed by the other side, which repeats its 2xx: the next one may get through.
+	_ = flow.Send(f.compose(appendVia(nil, at, s.branch(s.loopMark(m))), at, r.node))
+}
+
+// ackFlow is the way of an ACK; the zero Flow is the node in this process.
+func (f *forwarding) ackFlow() (flow transport.Flow, ok bool) {
+	s, r := f.s, &f.route
+	if r.direction == inbound {
+		n := s.nodes.get(r.node)
+		if n == nil || n.local {
+			return flow, n != nil
+		}
+		flow, err := s.set.UDP(netip.AddrPort{}, n.addr)
+		return flow, err == nil
+	}
+	if r.flow.Door == s.f.Node() {
+		return s.flowOf(r.flow)
+	}
+	r.drop = 0
+	door, ok := s.nodes.door(r.flow.Door)
+	if !ok {
+		return flow, false
+	}
+	flow, err := s.set.UDP(netip.AddrPort{}, door)
+	return flow, err == nil
+}
+
+// Stray implements txn.Core. RFC 6026 §8.4 forbids passing such a response on.
+func (c core) Stray(*txn.Message) { c.m.strays.Inc() }
+
+// Answer implements txn.Core.
+func (c core) Answer(m *txn.Message, status int) {
+	if status >= 300 {
+		c.m.rejected.Inc()
+	}
+	c.m.self.of(m.KnownMethod()).Inc()
+	name, value := "", ""
+	if status == 503 {
+		name, value = "Retry-After", c.retryAfter()
+	}
+	c.answer(m.Flow, &m.Message, status, "", name, value)
+}
+
+// ownResponse makes a response of ours to a request that has a transaction.
+func (s *Service) ownResponse(m *txn.Message, status int) []byte {
+	out := s.appendAnswer(make([]byte, 0, 512), m.Flow, &m.Message, status, "")
+	switch status {
+	case 503:
+		out = wire.AppendHeader(out, "Retry-After", s.retryAfter())
+	case 420:
+		for v := range m.Values(wire.ProxyRequire) {
+			out = wire.AppendHeader(out, "Unsupported", string(v))
+		}
+	}
+	return wire.AppendEnd(out)
+}
+
+// optionsRequest is a keep-alive of the speaking kind. Its answer is a stray here, and that is all right.
+func (s *Service) optionsRequest(flow transport.Flow) []byte {
+	at := s.sideOf(flow, true)
+	id := s.branch("0")
+	b := append([]byte(nil), "OPTIONS sip:"+flow.Remote().String()+" SIP/2.0\r\n"...)
+	b = appendVia(b, at, id)
+	b = append(b, "Max-Forwards: 1\r\nFrom: <sip:"+at.host+">;tag="+id[len(s.mark):]+"\r\nTo: <sip:"+flow.Remote().String()+">\r\n"...)
+	b = append(b, "Call-ID: "+id+"\r\nCSeq: 1 OPTIONS\r\n"...)
+	return wire.AppendEnd(b)
+}

@@ -1,0 +1,82 @@
+package sipproxy
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/sipua"
+)
+
+// localNode is an answering user agent as the SIP node in the process: it rings and answers every INVITE at once, says 200 to
+// everything else, and 487 to what is cancelled.
+type localNode struct {
+	mu       sync.Mutex
+	requests []*sip.Request
+	invites  map[sipua.ServerTx]*sip.Request
+	hold     bool // ring, but do not answer
+	status   int  // answer INVITEs with this; 0 = 200
+}
+
+func newLocalNode() *localNode { return &localNode{invites: map[sipua.ServerTx]*sip.Request{}} }
+
+func (n *localNode) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
+	n.mu.Lock()
+	n.requests = append(n.requests, req)
+	hold, status := n.hold, n.status
+	if tx != nil && req.IsInvite() {
+		n.invites[tx] = req
+	}
+	n.mu.Unlock()
+	if tx == nil {
+		return
+	}
+	if !req.IsInvite() {
+		tx.Respond(sip.NewResponseFromRequest(req, 200, "OK", nil))
+		return
+	}
+	ringing := sip.NewResponseFromRequest(req, 180, "Ringing", nil)
+	tag, _ := ringing.To().Params.Get("tag")
+	tx.Respond(ringing)
+	if status == 0 {
+		status = 200
+	}
+	if !hold {
+		final := sip.NewResponseFromRequest(req, status, "Final", nil)
+		final.To().Params.Add("tag", tag)
+		final.AppendHeader(sip.NewHeader("Contact", "<sip:node@127.0.0.1:1>"))
+		tx.Respond(final)
+	}
+}
+
+func (n *localNode) CancelSIP(tx sipua.ServerTx) {
+	n.mu.Lock()
+	req := n.invites[tx]
+	n.mu.Unlock()
+	tx.Respond(sip.NewResponseFromRequest(req, 487, "Request Terminated", nil))
+}
+
+// got tells whether a request came whose Call-ID starts so.
+func (n *localNode) got(callID string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.requests {
+		if strings.HasPrefix(r.CallID().Value(), callID) {
+			return true
+		}
+	}
+	return false
+}
+
+// methods lists what came with a Call-ID, in order.
+func (n *localNode) methods(callID string) (out []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.requests {
+		if r.CallID().Value() == callID {
+			out = append(out, string(r.Method))
+		}
+	}
+	return out
+}
