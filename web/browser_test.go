@@ -63,7 +63,7 @@ func (b *browser) do(steps ...step) {
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
-		where, text := get(b, chromedp.Location()), get(b, chromedp.Evaluate[string](`document.body.innerText`))
+		where, text := ask(b, chromedp.Location()), ask(b, chromedp.Evaluate[string](`document.body.innerText`))
 		b.t.Fatalf("browser: %v\nat %s:\n%s", err, where, text)
 	}
 }
@@ -71,8 +71,8 @@ func (b *browser) do(steps ...step) {
 // step is one thing to do.
 type step = chromedp.Action[chromedp.Void]
 
-// get asks the browser something.
-func get[T any](b *browser, a chromedp.Action[T]) T {
+// ask asks the browser something.
+func ask[T any](b *browser, a chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
@@ -86,7 +86,7 @@ func get[T any](b *browser, a chromedp.Action[T]) T {
 // eval runs an expression in the page.
 func eval[T any](b *browser, js string) T {
 	b.t.Helper()
-	return get(b, chromedp.Evaluate[T](js))
+	return ask(b, chromedp.Evaluate[T](js))
 }
 
 // wait polls an expression until it is true. It survives that the page changes meanwhile.
@@ -134,7 +134,7 @@ func (b *browser) shoot(name string) {
 		return
 	}
 	const asPNG = 100
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), get(b, chromedp.FullScreenshot(asPNG)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), ask(b, chromedp.FullScreenshot(asPNG)), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }

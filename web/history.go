@@ -53,6 +53,7 @@ type changeView struct {
 
 func (s *Server) history(r *request) error {
 	v := &historyView{Base: tenantPath(r.tenant, "history"), Kind: r.query("kind"), Key: r.query("key")}
+	v.Platform = r.tenant == voice.SystemTenant
 	for _, k := range kindNames {
 		v.Kinds = append(v.Kinds, struct{ Value, Name string }{string(k.Value), k.Name})
 	}
@@ -83,7 +84,11 @@ func (s *Server) history(r *request) error {
 		next = strconv.FormatInt(hist.Next, 10)
 	}
 	v.Pager = newPager(v.Base, filter, after, next)
-	return r.page("history", "Change history", "history", v)
+	nav := "history"
+	if v.Platform {
+		nav = "tenants"
+	}
+	return r.page("history", "Change history", nav, v)
 }
 
 func changesOf(changes []contract.ConfigChange) []changeView {
@@ -100,6 +105,8 @@ func changesOf(changes []contract.ConfigChange) []changeView {
 		}
 		if c.Op != voice.OpDelete {
 			switch c.Kind {
+			case voice.KindTenant:
+				v.Href = "/tenants/" + url.PathEscape(c.Key) + "/edit"
 			case voice.KindDN:
 				v.Href = tenantPath(c.Tenant, "extensions", c.Key)
 			case voice.KindPerson:

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,8 +26,9 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/obs"
-	"parley/internal/passwd"
+	"parley/internal/store"
 	"parley/internal/voice"
+	"parley/services/config"
 	"parley/services/tenant"
 )
 
@@ -37,12 +39,12 @@ func TestMain(m *testing.M) {
 
 const testPassword = "correct horse battery"
 
-// house is a small platform in one process: the pages and the real tenant service on a real fabric, with stand-ins for
-// the doors of the configuration and the registrar, which keep everything in maps and can be told what to say.
+// house is a small platform in one process: the pages, the real configuration and tenant services on a real fabric, and a
+// stand-in for the doors of the registrar, which keeps bindings in a map so that tests can make them come and go.
 type house struct {
 	t        testing.TB
 	f        *fabric.Fabric
-	config   *fakeConfig
+	config   *realConfig
 	phones   *fakeRegistrar
 	web      *Server
 	reg      *prometheus.Registry
@@ -68,8 +70,7 @@ func newHouse(t testing.TB, how setUp) *house {
 	h.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
 	t.Cleanup(h.stop)
 
-	h.config = newFakeConfig(t, h.f)
-	h.config.serve(ctx)
+	h.config = startConfig(t, ctx, h.f, &running)
 	h.phones = newFakeRegistrar(t, h.f)
 	h.phones.serve(ctx)
 	handle(t, ctx, h.f, contract.NodeStatus, h.status)
@@ -120,9 +121,19 @@ func newHouse(t testing.TB, how setUp) *house {
 
 // furnish fills the house: two tenants, people of every role, some extensions.
 func (h *house) furnish() {
-	c := h.config
-	c.add(voice.SystemTenant, voice.KindTenant, "demo", voice.Tenant{Name: "demo", Domains: []string{"demo.local"}, Default: true})
-	c.add(voice.SystemTenant, voice.KindTenant, "acme", voice.Tenant{Name: "acme", Domains: []string{"acme.example", "voice.acme.example"}})
+	put := h.config.put
+	put(voice.SystemTenant, voice.KindTenant, "demo", voice.Tenant{Name: "demo", Domains: []string{"demo.local"}, Default: true})
+	put(voice.SystemTenant, voice.KindTenant, "acme", voice.Tenant{Name: "acme", Domains: []string{"acme.example", "voice.acme.example"}})
+	names := []string{"Alice Archer", "Bruno Baker", "Carla Costa", "Dmitri Drew", "Eva Engel", "Farid Faber", "Grace Gold", "Hugo Hart", "Ines Ibsen", "Jonas Jung"}
+	for i, name := range names {
+		number := fmt.Sprint(1001 + i)
+		put("demo", voice.KindDN, number, voice.DN{
+			Number: number, Type: voice.DNExtension, Name: name, Password: "first-password", Options: map[string]map[string]string{"TServer": {"contact": "*"}},
+		})
+	}
+	put("demo", voice.KindDN, "9000", voice.DN{Number: "9000", Type: voice.DNRoutingPoint})
+	put("demo", voice.KindPlace, "desk-1", voice.Place{Name: "desk-1", DNs: []string{"1001"}})
+	put("demo", voice.KindSkill, "english", voice.Skill{Name: "english"})
 	for name, roles := range map[string][]voice.Role{
 		"root": {voice.RoleAdmin, voice.RoleSystem}, "anna.admin": {voice.RoleAdmin}, "sven": {voice.RoleSupervisor}, "alice": {voice.RoleAgent},
 	} {
@@ -130,18 +141,9 @@ func (h *house) furnish() {
 		if name == "alice" {
 			p.Place, p.LastName, p.AgentID, p.Skills = "desk-1", "Archer", "7001", map[string]int{"english": 8}
 		}
-		c.add("demo", voice.KindPerson, name, p)
+		put("demo", voice.KindPerson, name, p)
 	}
-	c.add("demo", voice.KindPlace, "desk-1", voice.Place{Name: "desk-1", DNs: []string{"1001"}})
-	names := []string{"Alice Archer", "Bruno Baker", "Carla Costa", "Dmitri Drew", "Eva Engel", "Farid Faber", "Grace Gold", "Hugo Hart", "Ines Ibsen", "Jonas Jung"}
-	for i, name := range names {
-		number := fmt.Sprint(1001 + i)
-		c.add("demo", voice.KindDN, number, voice.DN{
-			Number: number, Type: voice.DNExtension, Name: name, Password: "first-password", Options: map[string]map[string]string{"TServer": {"contact": "*"}},
-		})
-	}
-	c.add("demo", voice.KindDN, "9000", voice.DN{Number: "9000", Type: voice.DNRoutingPoint, Application: "welcome"})
-	c.add("acme", voice.KindDN, "2001", voice.DN{Number: "2001", Type: voice.DNExtension, Name: "Somebody else's"})
+	put("acme", voice.KindDN, "2001", voice.DN{Number: "2001", Type: voice.DNExtension, Name: "Somebody else's"})
 }
 
 func (h *house) status(context.Context, struct{}) (contract.StatusReport, error) {
@@ -289,247 +291,77 @@ func handle[Req, Resp any](t testing.TB, ctx context.Context, f *fabric.Fabric, 
 	t.Cleanup(stop)
 }
 
-// fakeConfig stands in for services/config: resources in a map, versions, a history and events, no checks but a few.
-type fakeConfig struct {
-	t       testing.TB
-	f       *fabric.Fabric
-	mu      sync.Mutex // guards what follows
-	byKey   map[contract.ConfigKey]voice.Resource
-	changes []contract.ConfigChange
-	refuse  error // what the next put or delete answers
+// realConfig is services/config on SQLite, with shortcuts for tests.
+type realConfig struct {
+	t testing.TB
+	f *fabric.Fabric
 }
 
-func newFakeConfig(t testing.TB, f *fabric.Fabric) *fakeConfig {
-	return &fakeConfig{t: t, f: f, byKey: map[contract.ConfigKey]voice.Resource{}}
-}
-
-func (c *fakeConfig) serve(ctx context.Context) {
-	handle(c.t, ctx, c.f, contract.ClusterSecret, func(_ context.Context, name string) ([]byte, error) {
-		return []byte("32 bytes of secret for " + name + "........"), nil
+// startConfig runs the service until ctx ends.
+func startConfig(t testing.TB, ctx context.Context, f *fabric.Fabric, running *sync.WaitGroup) *realConfig {
+	t.Helper()
+	st, err := store.Open(ctx, "", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	health := obs.NewHealth()
+	svc, err := config.New(config.Options{
+		Fabric: f, Store: st, Registry: prometheus.NewRegistry(), Health: health, Log: slog.New(slog.DiscardHandler),
+		Verify: func(ctx context.Context, token string) (voice.Principal, error) {
+			return fabric.Call(ctx, f, contract.VerifyToken, token)
+		},
 	})
-	handle(c.t, ctx, c.f, contract.ConfigGet, c.get)
-	handle(c.t, ctx, c.f, contract.ConfigList, c.list)
-	handle(c.t, ctx, c.f, contract.ConfigPut, c.put)
-	handle(c.t, ctx, c.f, contract.ConfigDelete, c.remove)
-	handle(c.t, ctx, c.f, contract.ConfigHistory, c.history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.Go(func() {
+		if err := errors.Join(svc.Run(ctx), st.Close()); err != nil {
+			t.Errorf("config: %v", err)
+		}
+	})
+	until(t, "the configuration is ready", health.Ready)
+	return &realConfig{t, f}
 }
 
-func (c *fakeConfig) add(tenant string, kind voice.Kind, key string, body any) {
+// put creates or replaces a resource.
+func (c *realConfig) put(tenant string, kind voice.Kind, key string, body any) {
 	c.t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := c.put(context.Background(), contract.ConfigPutRequest{Tenant: tenant, Kind: kind, Key: key, Version: 0, Body: raw, User: "provisioning"}); err != nil {
-		c.t.Fatal(err)
+	if _, err := fabric.Call(context.Background(), c.f, contract.ConfigPut, contract.ConfigPutRequest{
+		Tenant: tenant, Kind: kind, Key: key, Version: -1, Body: raw, User: "provisioning",
+	}); err != nil {
+		c.t.Fatalf("put %s %s: %v", kind, key, err)
 	}
 }
 
-// change replaces part of a resource behind the pages' back.
-func (c *fakeConfig) change(tenant string, kind voice.Kind, key string, edit func(map[string]any)) {
+// get reads a resource with its secrets; ok is false when there is none.
+func get[T any](c *realConfig, tenant string, kind voice.Kind, key string) (body T, ok bool) {
 	c.t.Helper()
-	res, err := c.get(context.Background(), contract.ConfigKey{Tenant: tenant, Kind: kind, Key: key, Secrets: true})
+	res, err := fabric.Call(context.Background(), c.f, contract.ConfigGet, contract.ConfigKey{Tenant: tenant, Kind: kind, Key: key, Secrets: true})
+	if errors.Is(err, voice.ErrNotFound) {
+		return body, false
+	}
+	if err == nil {
+		err = json.Unmarshal(res.Body, &body)
+	}
 	if err != nil {
-		c.t.Fatal(err)
+		c.t.Fatalf("get %s %s: %v", kind, key, err)
 	}
-	var body map[string]any
-	if err := json.Unmarshal(res.Body, &body); err != nil {
-		c.t.Fatal(err)
-	}
-	edit(body)
-	raw, err := json.Marshal(body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if _, err := c.put(context.Background(), contract.ConfigPutRequest{Tenant: tenant, Kind: kind, Key: key, Version: -1, Body: raw, User: "somebody"}); err != nil {
-		c.t.Fatal(err)
-	}
+	return body, true
 }
 
-func (c *fakeConfig) get(_ context.Context, k contract.ConfigKey) (voice.Resource, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	secrets := k.Secrets
-	k.Secrets = false
-	res, ok := c.byKey[k]
+// change edits a resource behind the pages' back.
+func change[T any](c *realConfig, tenant string, kind voice.Kind, key string, edit func(*T)) {
+	c.t.Helper()
+	body, ok := get[T](c, tenant, kind, key)
 	if !ok {
-		return voice.Resource{}, voice.Errorf(voice.ErrNotFound, "no %s %s", k.Kind, k.Key)
+		c.t.Fatalf("no %s %s", kind, key)
 	}
-	if !secrets {
-		res.Body = withoutSecrets(res.Body)
-	}
-	return res, nil
-}
-
-func withoutSecrets(body json.RawMessage) json.RawMessage {
-	var m map[string]any
-	if json.Unmarshal(body, &m) != nil {
-		return nil
-	}
-	delete(m, "auth")
-	delete(m, "password_hash")
-	out, err := json.Marshal(m)
-	if err != nil {
-		return nil
-	}
-	return out
-}
-
-func (c *fakeConfig) list(_ context.Context, q contract.ConfigListRequest) (contract.ConfigListResponse, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var found []voice.Resource
-	for _, res := range c.byKey {
-		var named struct{ Name, Type, Username, First_name string }
-		if err := json.Unmarshal(res.Body, &named); err != nil {
-			return contract.ConfigListResponse{}, err
-		}
-		matches := strings.Contains(strings.ToLower(res.Key+"\n"+named.Name+"\n"+named.First_name), strings.ToLower(q.Match))
-		if res.Kind == q.Kind && (q.Tenant == "" || res.Tenant == q.Tenant) && (q.Type == "" || named.Type == q.Type) && matches {
-			res.Body = withoutSecrets(res.Body)
-			found = append(found, res)
-		}
-	}
-	slices.SortFunc(found, func(a, b voice.Resource) int { return strings.Compare(a.Key, b.Key) })
-	out := contract.ConfigListResponse{Total: len(found)}
-	for _, res := range found {
-		if res.Key <= q.After {
-			continue
-		}
-		if len(out.Resources) == q.Limit {
-			out.Next = out.Resources[q.Limit-1].Key
-			break
-		}
-		out.Resources = append(out.Resources, res)
-	}
-	return out, nil
-}
-
-func (c *fakeConfig) put(_ context.Context, q contract.ConfigPutRequest) (voice.Resource, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refuse != nil {
-		err := c.refuse
-		c.refuse = nil
-		return voice.Resource{}, err
-	}
-	k := contract.ConfigKey{Tenant: q.Tenant, Kind: q.Kind, Key: q.Key}
-	old, exists := c.byKey[k]
-	switch {
-	case q.Version == 0 && exists:
-		return voice.Resource{}, voice.Errorf(voice.ErrExists, "%s exists", q.Key)
-	case q.Version > 0 && old.Version != q.Version:
-		return voice.Resource{}, voice.Errorf(voice.ErrConflict, "%s has version %d", q.Key, old.Version)
-	}
-	body, err := c.harden(q, old.Body)
-	if err != nil {
-		return voice.Resource{}, err
-	}
-	res := voice.Resource{Tenant: q.Tenant, Kind: q.Kind, Key: q.Key, Version: old.Version + 1, Body: body, UpdatedAt: time.Now(), UpdatedBy: q.User}
-	c.byKey[k] = res
-	op := voice.OpUpdate
-	if !exists {
-		op = voice.OpCreate
-	}
-	return res, c.recordLocked(q.Tenant, q.Kind, q.Key, op, q.User, res.Version, old.Body, body)
-}
-
-// harden replaces passwords with what verification needs, like the real one.
-func (c *fakeConfig) harden(q contract.ConfigPutRequest, old json.RawMessage) (json.RawMessage, error) {
-	switch q.Kind {
-	case voice.KindPerson:
-		var p, was voice.Person
-		if err := json.Unmarshal(q.Body, &p); err != nil {
-			return nil, err
-		}
-		if len(old) > 0 {
-			if err := json.Unmarshal(old, &was); err != nil {
-				return nil, err
-			}
-		}
-		if p.Password != "" {
-			if why := passwd.CheckPolicy(p.Username, p.Password); why != "" {
-				return nil, voice.Invalid(voice.FieldError{Field: "password", Reason: why})
-			}
-			p.PasswordHash, p.Password = passwd.Hash(p.Password), ""
-		} else if p.PasswordHash == "" {
-			p.PasswordHash = was.PasswordHash
-		}
-		return json.Marshal(p)
-	case voice.KindDN:
-		var d, was voice.DN
-		if err := json.Unmarshal(q.Body, &d); err != nil {
-			return nil, err
-		}
-		if len(old) > 0 {
-			if err := json.Unmarshal(old, &was); err != nil {
-				return nil, err
-			}
-		}
-		if strings.ContainsAny(d.Number, " /") {
-			return nil, voice.Invalid(voice.FieldError{Field: "number", Reason: "must not hold blanks or slashes"})
-		}
-		if d.Password != "" {
-			a := passwd.SIP(d.Number, "demo.local", d.Password)
-			d.Auth, d.Password = &a, ""
-		} else if d.Auth == nil {
-			d.Auth = was.Auth
-		}
-		return json.Marshal(d)
-	}
-	return q.Body, nil
-}
-
-func (c *fakeConfig) recordLocked(tenant string, kind voice.Kind, key string, op voice.ChangeOp, user string, version int64, before, after json.RawMessage) error {
-	ev := voice.ConfigChanged{
-		Tenant: tenant, Kind: kind, Key: key, Op: op, User: user, Version: version, Seq: int64(len(c.changes) + 1), Time: time.Now(), Node: c.f.Node(),
-	}
-	change := contract.ConfigChange{ConfigChanged: ev}
-	if before != nil {
-		change.Before = withoutSecrets(before)
-	}
-	if after != nil {
-		change.After = withoutSecrets(after)
-	}
-	c.changes = append(c.changes, change)
-	return c.f.Publish(fabric.Event{Subject: fabric.Subject("config", tenant, string(kind), key), Payload: ev})
-}
-
-func (c *fakeConfig) remove(_ context.Context, q contract.ConfigDeleteRequest) (struct{}, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.refuse != nil {
-		err := c.refuse
-		c.refuse = nil
-		return struct{}{}, err
-	}
-	k := contract.ConfigKey{Tenant: q.Tenant, Kind: q.Kind, Key: q.Key}
-	old, ok := c.byKey[k]
-	if !ok {
-		return struct{}{}, voice.Errorf(voice.ErrNotFound, "no %s", q.Key)
-	}
-	if q.Version > 0 && old.Version != q.Version {
-		return struct{}{}, voice.Errorf(voice.ErrConflict, "%s has version %d", q.Key, old.Version)
-	}
-	delete(c.byKey, k)
-	return struct{}{}, c.recordLocked(q.Tenant, q.Kind, q.Key, voice.OpDelete, q.User, old.Version, old.Body, nil)
-}
-
-func (c *fakeConfig) history(_ context.Context, q contract.ConfigHistoryRequest) (contract.ConfigHistoryResponse, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out contract.ConfigHistoryResponse
-	for _, ch := range slices.Backward(c.changes) {
-		if ch.Tenant != q.Tenant || q.Kind != "" && ch.Kind != q.Kind || q.Key != "" && ch.Key != q.Key || q.Before > 0 && ch.Seq >= q.Before {
-			continue
-		}
-		if len(out.Changes) == q.Limit {
-			out.Next = out.Changes[q.Limit-1].Seq
-			break
-		}
-		out.Changes = append(out.Changes, ch)
-	}
-	return out, nil
+	edit(&body)
+	c.put(tenant, kind, key, body)
 }
 
 // fakeRegistrar stands in for services/registrar: bindings and bans in maps, events on DEVICES.

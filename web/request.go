@@ -209,7 +209,7 @@ func (r *request) sessionID() string {
 
 // scope is the tenant that the navigation leads to: that of the path, else the one last worked on, else the own.
 func (r *request) scope() string {
-	if r.tenant != "" {
+	if r.tenant != "" && r.tenant != voice.SystemTenant {
 		return r.tenant
 	}
 	if r.who.Has(voice.RoleSystem) {
