@@ -127,6 +127,9 @@ func callLocal[Req, Resp any](ctx context.Context, l *local[Req, Resp], door *Do
 }
 
 func callRemote[Req, Resp any](ctx context.Context, f *Fabric, door *Door[Req, Resp], subject string, req Req) (resp Resp, err error) {
+	if ctx.Err() != nil {
+		return resp, ctxError(ctx)
+	}
 	data, err := json.Marshal(req)
 	if err != nil {
 		return resp, voice.Errorf(voice.ErrInvalid, "door %s: %v", door.id(), err)

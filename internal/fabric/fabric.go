@@ -212,8 +212,10 @@ func (f *Fabric) Close(ctx context.Context) error {
 	f.cancel()
 	f.puts.close()
 	f.wg.Wait()
-	if flushErr := f.nc.FlushTimeout(time.Second); flushErr != nil && f.nc.IsConnected() {
-		err = errors.Join(err, fmt.Errorf("fabric: %w", flushErr))
+	if f.nc.IsConnected() { // the consumers' removal; they would end by themselves a little later
+		if flushErr := f.nc.FlushTimeout(time.Second); flushErr != nil {
+			f.log.LogAttrs(ctx, slog.LevelDebug, "connection not flushed", slog.Any("err", flushErr))
+		}
 	}
 	f.nc.Close()
 	return err

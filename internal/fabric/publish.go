@@ -319,23 +319,22 @@ func (p *publisher) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
 	p.timer.Stop()
+	before := p.counts.lost
 	p.mu.Unlock()
 	p.acks.close() // settles what is under way
 	p.signal()
 	<-p.done
-	left := p.dropAll()
-	if left > 0 {
+	if left := p.dropAll() - before; left > 0 {
 		return fmt.Errorf("fabric: %d events could not be published before the end", left)
 	}
 	return nil
 }
 
-// dropAll counts what is left as lost.
-func (p *publisher) dropAll() (left int) {
+// dropAll counts what is left as lost and returns how many were lost ever.
+func (p *publisher) dropAll() (lost uint64) {
 	p.mu.Lock()
 	var told []func(uint64, error)
 	for it := p.all.head; it != nil; it = it.next {
-		left++
 		it.settled = true
 		p.counts.errors++
 		p.lostLocked(it, errClosed)
@@ -345,11 +344,12 @@ func (p *publisher) dropAll() (left int) {
 	}
 	p.all, p.lanes, p.waiting = itemList{}, map[string]*lane{}, 0
 	p.flushedLocked()
+	lost = p.counts.lost
 	p.mu.Unlock()
 	for _, done := range told {
 		done(0, errClosed)
 	}
-	return left
+	return lost
 }
 
 func (l *itemList) push(it *item) {

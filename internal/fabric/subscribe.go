@@ -22,6 +22,9 @@ type Message struct {
 type From struct {
 	New bool   // only what is published from now on
 	Seq uint64 // from this stream sequence on; 0 = from the first
+
+	// Ready, if set, is called once, when nothing that is published from then on can be missed.
+	Ready func()
 }
 
 // Subscribe calls fn for each event of stream that matches filter, in stream order, one at a time, until ctx ends;
@@ -36,7 +39,7 @@ func (f *Fabric) Subscribe(ctx context.Context, stream, filter string, from From
 	}
 	ctx, cancel := f.bind(ctx)
 	defer cancel()
-	s := &subscription{f: f, stream: stream, last: from.Seq, fn: fn}
+	s := &subscription{f: f, stream: stream, last: from.Seq, fn: fn, ready: from.Ready}
 	if from.Seq > 0 {
 		s.last--
 	}
@@ -87,6 +90,7 @@ type subscription struct {
 	fn      func(Message)
 	last    uint64 // stream sequence of the last event delivered or passed over
 	started bool
+	ready   func() // may be nil
 }
 
 // made notes where the first consumer of a subscription to new events starts: what is published between a broken
@@ -94,6 +98,9 @@ type subscription struct {
 func (s *subscription) made(info consumerInfo) {
 	if !s.started {
 		s.last = max(s.last, info.Delivered.Stream)
+		if s.ready != nil {
+			s.ready()
+		}
 	}
 	s.started = true
 }
