@@ -64,11 +64,19 @@ func (s *Store) Commit(ctx context.Context, basis int64, plan []Mutation) (seq i
 	if err := b.write(basis, plan); err != nil {
 		return 0, failed(what, err)
 	}
+	if len(plan) >= bigCommit && s.dialect.count != "" {
+		if _, err := b.exec(s.dialect.count); err != nil {
+			return 0, failed(what, err)
+		}
+	}
 	if err := tx.Commit(); err != nil {
 		return 0, failed(what, err)
 	}
 	return seq, nil
 }
+
+// bigCommit is how many changes make the statistics of the tables worthless.
+const bigCommit = 1000
 
 // batch writes many rows with few statements: round trips are what bulk writes cost on PostgreSQL, and parsing on SQLite.
 type batch struct {

@@ -45,12 +45,13 @@ type dialect struct {
 	text, bytes string // column types
 	numbered    bool   // placeholders are $1, $2 … instead of ?
 	locked      string // statement that lets one node at a time migrate; "" where BEGIN does that
+	count       string // statement that lets the planner know of a big write; "" where it needs no telling
 }
 
 var (
 	sqliteDialect   = dialect{name: "sqlite", text: "TEXT", bytes: "BLOB"}
 	postgresDialect = dialect{name: "postgres", text: `TEXT COLLATE "C"`, bytes: "BYTEA", numbered: true,
-		locked: "SELECT pg_advisory_xact_lock(7305808869232650)"}
+		locked: "SELECT pg_advisory_xact_lock(7305808869232650)", count: "ANALYZE resources"}
 )
 
 // Open opens the database that dsn names, and brings its tables up to date: "" is a SQLite file in dir (made if it

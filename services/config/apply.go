@@ -74,6 +74,9 @@ func (s *Service) apply(ctx context.Context, req contract.ConfigApplyRequest, ma
 		res.Changes = append(res.Changes, a)
 	}
 	res.Unchanged = len(p.wants) - len(changes)
+	if len(changes) > 0 && !req.DryRun {
+		res.Seq = p.basis + int64(len(changes))
+	}
 	s.metrics.applied(s.now().Sub(start), req.DryRun)
 	return res, nil
 }

@@ -95,8 +95,15 @@ func tooDeep(tokens token.Tokens) *token.Token {
 
 func (f *file) position(n ast.Node, field string) voice.FieldError {
 	at := voice.FieldError{File: f.name, Field: field}
-	if n == nil {
+	switch m := n.(type) { // the token of a block mapping is its first colon; people look for where it begins
+	case nil:
 		return at
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 {
+			n = m.Values[0].Key
+		}
+	case *ast.MappingValueNode:
+		n = m.Key
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
 		at.Line, at.Column = t.Position.Line, t.Position.Column
