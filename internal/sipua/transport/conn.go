@@ -94,8 +94,8 @@ func (c *conn) send(b []byte) error {
 		return fmt.Errorf("%w: nothing to send", ErrTooLarge)
 	}
 	if err := c.write(b); err != nil {
-		if errors.Is(err, net.ErrClosed) {
-			err = ErrClosed
+		if (errors.Is(err, net.ErrClosed) || c.closing()) && !errors.Is(err, ErrQueueFull) {
+			err = ErrClosed // by whatever name TLS or WebSocket gave it
 		}
 		return fmt.Errorf("%s to %s: %w", c.transport, c.remote, err)
 	}

@@ -85,6 +85,11 @@ func (f *framer) release() {
 	}
 }
 
+// discard forgets what is unread.
+func (f *framer) discard() {
+	f.start, f.end, f.scanned, f.need, f.line, f.crlf = 0, 0, 0, 0, false, false
+}
+
 func (f *framer) recycle() {
 	if len(f.buf) == readBuffer {
 		readBuffers.Put((*[readBuffer]byte)(f.buf))

@@ -206,8 +206,11 @@ func (l *limiter) takeStranger(k sourceKey, now int64) dropReason {
 	return accepted
 }
 
-// takeConnect charges a source for a connection.
+// takeConnect charges a source for a connection, unless it is known.
 func (l *limiter) takeConnect(a netip.Addr, now int64) bool {
+	if l.isKnown(a, now) {
+		return true
+	}
 	k := keyOf(a)
 	set := l.callers.set(k)
 	defer set.mu.Unlock()

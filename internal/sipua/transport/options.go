@@ -80,7 +80,7 @@ type Limits struct {
 
 	MaxConnections int // connections accepted at once, all listeners [20,000]
 	MaxPerSource   int // of them from one source [2,000]
-	ConnectRate    int // new connections a second from one source [100]
+	ConnectRate    int // new connections a second from one source that has not authenticated [100]
 	ConnectBurst   int // that many at once [1,000]
 	StreamRate     int // messages a second on one connection nobody vouched for, twice that at once [2,000]
 	MaxQueue       int // bytes waiting to be sent on one connection [262,144]

@@ -24,11 +24,12 @@ func (c *conn) serve() {
 	c.readStream()
 }
 
-// readStream cuts the stream into messages.
+// readStream cuts the stream into messages. On a connection that is closed gently it reads on, to no use but to see
+// the end: what is queued must leave first.
 func (c *conn) readStream() {
 	f := framer{maxMessage: c.set.limits.MaxMessage, maxHeaders: c.set.limits.MaxHeaders}
 	defer f.recycle()
-	for !c.closing() {
+	for {
 		n, err := c.readSome(&f)
 		if n > 0 {
 			f.grow(n)
@@ -60,9 +61,12 @@ func (c *conn) readSome(f *framer) (int, error) {
 	return n, err
 }
 
-// consume hands on what is whole; false when the connection is to end.
+// consume hands on what is whole; false when the connection is to end at once.
 func (c *conn) consume(f *framer) bool {
 	for {
+		if c.closing() {
+			f.discard()
+		}
 		kind, msg, why := f.next()
 		switch kind {
 		case frameMore:
@@ -94,7 +98,7 @@ func (c *conn) notePartial(begun bool) {
 	}
 }
 
-// message hands one message on; false when the connection is to end.
+// message hands one message on; false when the connection is to end at once.
 func (c *conn) message(b []byte) bool {
 	s := c.set
 	if s.bans(c.remote.Addr()) {
@@ -108,12 +112,12 @@ func (c *conn) message(b []byte) bool {
 	}
 	c.partial.Store(0)
 	if c.pace(s.since(now)); c.closing() {
-		return false
+		return true
 	}
 	c.shown = true
 	c.stats().receivedMessages.Add(1)
 	s.deliver(Message{Data: b, Flow: c.flow(), Received: now})
-	return !c.closing()
+	return true
 }
 
 // pace holds the reader back on a connection that is too fast; the sender feels it through TCP.

@@ -129,7 +129,7 @@ func TestStreamTimeouts(t *testing.T) {
 			ClosedSlow,
 		},
 		"idle": {
-			func(l *Limits) { l.IdleTimeout = 50 * time.Millisecond },
+			func(l *Limits) { l.IdleTimeout = 300 * time.Millisecond },
 			func(t *testing.T, c net.Conn) { c.Write(request(1, 0)) },
 			ClosedIdle,
 		},
@@ -190,19 +190,19 @@ func TestStreamWithoutAMessageIsClosed(t *testing.T) {
 
 func TestStreamVouchedConnectionIsNotIdle(t *testing.T) {
 	o := echoOptions("tcp://127.0.0.1:0")
-	o.Limits.IdleTimeout = 20 * time.Millisecond
+	o.Limits.IdleTimeout = 200 * time.Millisecond
 	o.Limits.VouchedIdleTimeout = 20 * time.Millisecond
 	var closed closings
 	o.Closed = closed.note
 	echo := o.Handler
-	o.Handler = func(m Message) { m.Flow.Vouch(time.Now().Add(300 * time.Millisecond)); echo(m) }
+	o.Handler = func(m Message) { m.Flow.Vouch(time.Now().Add(600 * time.Millisecond)); echo(m) }
 	s := start(t, o)
 	c := dialTCP(t, at(t, s, TCP))
 	began := time.Now()
 	roundTrip(t, c, request(1, 0))
 	closed.expect(t, ClosedIdle)
-	if took := time.Since(began); took < 300*time.Millisecond {
-		t.Errorf("closed after %s, vouched for 300ms", took)
+	if took := time.Since(began); took < 600*time.Millisecond {
+		t.Errorf("closed after %s, vouched for 600ms", took)
 	}
 }
 
@@ -263,6 +263,41 @@ func TestStreamQueueReachesAPeerThatReadsAtLast(t *testing.T) {
 		}
 		if _, err := r.ReadByte(); err != io.EOF {
 			t.Errorf("after the last message: %v, want EOF", err)
+		}
+	})
+}
+
+func TestStreamCloseInTheHandlerLetsTheQueueLeave(t *testing.T) {
+	eachStream(t, func(t *testing.T, _ Transport, o Options, connect func(*testing.T, *Set) net.Conn) {
+		o.Limits.MaxQueue = 64 << 20
+		var closed closings
+		o.Closed = closed.note
+		const n = 300
+		var handled atomic.Int64
+		o.Handler = func(m Message) {
+			handled.Add(1)
+			for i := range n {
+				if err := m.Flow.Send(request(i, 50000)); err != nil {
+					t.Error(err)
+				}
+			}
+			m.Flow.Close()
+		}
+		s := start(t, o)
+		c := connect(t, s)
+		c.Write(append(request(0, 0), request(1, 0)...)) // the second comes too late
+		r := bufio.NewReader(c)
+		for i := range n {
+			if m := readMessage(t, r); !strings.Contains(m, fmt.Sprintf("CSeq: %d ", i)) {
+				t.Fatalf("message %d is %.100q", i, m)
+			}
+		}
+		if _, err := r.ReadByte(); err != io.EOF {
+			t.Errorf("after the last message: %v, want EOF", err)
+		}
+		closed.expect(t, ClosedByUs)
+		if handled.Load() != 1 {
+			t.Errorf("%d messages handled, want none after Close", handled.Load())
 		}
 	})
 }

@@ -124,10 +124,11 @@ func offersSIP(h http.Header) bool {
 	return false
 }
 
-// serveWeb reads a WebSocket until its end: one SIP message is one WebSocket message (RFC 7118 §5).
+// serveWeb reads a WebSocket until its end: one SIP message is one WebSocket message (RFC 7118 §5). On a connection
+// that is closed gently it reads on, for the peer's side of the closing handshake.
 func (c *conn) serveWeb() {
 	defer c.finish()
-	for !c.closing() {
+	for {
 		_, r, err := c.ws.Reader(context.Background())
 		if err != nil {
 			c.lostWeb(err)
@@ -140,7 +141,7 @@ func (c *conn) serveWeb() {
 	}
 }
 
-// readWeb reads one WebSocket message and hands it on; false when the connection is to end.
+// readWeb reads one WebSocket message and hands it on; false when the connection is to end at once.
 func (c *conn) readWeb(r io.Reader) bool {
 	pooled := readBuffers.Get().(*[readBuffer]byte)
 	defer readBuffers.Put(pooled)
@@ -151,6 +152,9 @@ func (c *conn) readWeb(r io.Reader) bool {
 	}
 	c.partial.Store(0)
 	c.stats().receivedBytes.Add(uint64(len(b)))
+	if c.closing() {
+		return true
+	}
 	if isKeepAlive(b) {
 		c.stats().keepAlives.Add(1)
 		return string(b) != string(crlfcrlf) || c.write(crlfWord) == nil // RFC 7118 §6

@@ -122,7 +122,7 @@ func TestWebOneSilentClientHoldsUpNobody(t *testing.T) {
 
 func TestWebSilentClientsAreClosed(t *testing.T) {
 	eachWeb(t, func(t *testing.T, tr Transport, o Options) {
-		o.Limits.HandshakeTimeout = 50 * time.Millisecond
+		o.Limits.HandshakeTimeout = 500 * time.Millisecond
 		o.Limits.FirstMessageTimeout = 50 * time.Millisecond
 		o.Closed = func(Flow, CloseReason) { t.Error("Closed was told of a connection nobody saw") }
 		s := start(t, o)
@@ -227,7 +227,7 @@ func TestWebGarbageEndsTheConnection(t *testing.T) {
 
 func TestWebPeerThatDoesNotAnswerPings(t *testing.T) {
 	o := echoOptions("ws://127.0.0.1:0")
-	o.Limits.PingInterval = 40 * time.Millisecond
+	o.Limits.PingInterval = 250 * time.Millisecond
 	var closed closings
 	o.Closed = closed.note
 	s := start(t, o)
@@ -246,7 +246,7 @@ func TestWebPeerThatDoesNotAnswerPings(t *testing.T) {
 
 func TestWebFragmentedMessageOfASlowClient(t *testing.T) {
 	eachWeb(t, func(t *testing.T, tr Transport, o Options) {
-		o.Limits.PartialTimeout = 100 * time.Millisecond
+		o.Limits.PartialTimeout = 400 * time.Millisecond
 		var closed closings
 		o.Closed = closed.note
 		s := start(t, o)
@@ -293,5 +293,21 @@ func TestWebSlowReaderHoldsUpNobody(t *testing.T) {
 		closed.expect(t, ClosedSlow)
 		ctx, quick := browser(t, s, tr)
 		echoWeb(t, ctx, quick, websocket.MessageText, request(2, 0))
+	})
+}
+
+func TestWebCloseInTheHandlerShakesHands(t *testing.T) {
+	eachWeb(t, func(t *testing.T, tr Transport, o Options) {
+		var closed closings
+		o.Closed = closed.note
+		echo := o.Handler
+		o.Handler = func(m Message) { echo(m); m.Flow.Close() }
+		s := start(t, o)
+		ctx, ws := browser(t, s, tr)
+		echoWeb(t, ctx, ws, websocket.MessageText, request(1, 0))
+		if _, _, err := ws.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+			t.Errorf("the browser sees %v, want status 1001", err)
+		}
+		closed.expect(t, ClosedByUs)
 	})
 }
