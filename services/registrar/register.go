@@ -122,21 +122,17 @@ func (s *Service) bind(ctx context.Context, a *aor, req *contract.RegisterReques
 	if r.refused != refusedNot {
 		return s.refuse(r.refused, &j.reply)
 	}
-	return s.accepted(a, req, returnPath, j)
+	return s.accepted(req, returnPath, j)
 }
 
 // accepted is the 200 (§10.3 step 8): every contact in force, the best first.
-func (s *Service) accepted(a *aor, req *contract.RegisterRequest, returnPath bool, j *job) *contract.RegisterResponse {
-	now := s.now()
-	if err := s.reread(a, j, now.UnixMilli()); err != nil {
-		return s.notStored(a, err, j)
-	}
+func (s *Service) accepted(req *contract.RegisterRequest, returnPath bool, j *job) *contract.RegisterResponse {
 	sortBindings(j.old)
 	for i := range j.old {
-		j.reply.contact(&j.old[i], now.UnixMilli())
+		j.reply.contact(&j.old[i], j.nowMS)
 	}
 	if s.cfg.Date {
-		j.reply.add("Date", s.date.at(now))
+		j.reply.add("Date", s.date.at(time.UnixMilli(j.nowMS)))
 	}
 	if len(req.Path) > 0 && returnPath {
 		for _, v := range req.Path {
@@ -145,12 +141,6 @@ func (s *Service) accepted(a *aor, req *contract.RegisterRequest, returnPath boo
 		j.reply.add("Supported", "path")
 	}
 	return j.reply.done(200, "OK")
-}
-
-// reread loads what is in force now.
-func (s *Service) reread(a *aor, j *job, nowMS int64) error {
-	data, _ := s.index.recordOf(a)
-	return j.load(data, nowMS)
 }
 
 // sortBindings puts the preferred first: by q, then the one registered last.

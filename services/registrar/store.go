@@ -53,6 +53,7 @@ type job struct {
 	old    []binding // of these, the ones in force
 	next   []binding
 	buf    []byte
+	nowMS  int64 // when the change was worked out
 	stored chan stored
 	done   func(uint64, error) // sends to stored
 	lost   bool                // a put was given up; buf and stored are not ours any more
@@ -90,6 +91,7 @@ func (s *Service) free(j *job) {
 
 // load reads a record into j.
 func (j *job) load(data string, nowMS int64) error {
+	j.nowMS = nowMS
 	clear(j.old)
 	j.rec, j.all, j.old = record{}, j.all[:0], j.old[:0]
 	if data == "" {
@@ -107,17 +109,17 @@ func (j *job) load(data string, nowMS int64) error {
 	return nil
 }
 
-// change lets p decide and stores what it decided. When it returns nil, the bucket has it. a.write is held, so that
-// changes of one number on this node go one after the other; against other nodes it compares and sets.
+// change lets p decide and stores what it decided. When it returns nil, the bucket has it, and j.old is what is in
+// force. a.write is held, so that changes of one number on this node go one after the other; against other nodes it
+// compares and sets.
 func (s *Service) change(ctx context.Context, a *aor, j *job, p planner) error {
 	for try := 1; ; try++ {
 		data, rev := s.index.recordOf(a)
-		now := s.nowMS()
-		if err := j.load(data, now); err != nil {
+		if err := j.load(data, s.nowMS()); err != nil {
 			return voice.Errorf(voice.ErrInternal, "record of %s/%s: %v", a.tenant.name, a.dn, err)
 		}
 		j.next = j.next[:0]
-		if !p.plan(j, now) {
+		if !p.plan(j, j.nowMS) {
 			return nil
 		}
 		inService := data != "" && j.rec.flags&flagBuried == 0 // as the events have it
@@ -128,6 +130,7 @@ func (s *Service) change(ctx context.Context, a *aor, j *job, p planner) error {
 		revision, err := s.put(ctx, a, j, rec, rev, data != "")
 		if err == nil {
 			s.adopt(a, rec, j, revision)
+			j.old, j.next = j.next, j.old
 			return nil
 		}
 		if !errors.Is(err, voice.ErrConflict) || try == maxTries {
@@ -173,7 +176,7 @@ func (s *Service) put(ctx context.Context, a *aor, j *job, rec record, rev uint6
 		o.Revision = rev
 	}
 	if len(j.next) > 0 {
-		o.TTL = time.Duration(newest(j.next).expires-s.nowMS())*time.Millisecond + linger
+		o.TTL = time.Duration(newest(j.next).expires-j.nowMS)*time.Millisecond + linger
 	}
 	s.bucket.PutAsync(fabric.Key(a.tenant.name, a.dn), j.buf, o, j.done)
 	select {
@@ -188,7 +191,7 @@ func (s *Service) put(ctx context.Context, a *aor, j *job, rec record, rev uint6
 // adopt shows a stored write in the index and publishes its event, if it has one.
 func (s *Service) adopt(a *aor, rec record, j *job, revision uint64) {
 	u := update{rev: revision, data: string(j.buf), bs: j.next, dueMS: s.dueMS(rec, j.next)}
-	s.index.apply(aorKey{a.tenant, a.dn}, u, s.nowMS())
+	s.index.apply(aorKey{a.tenant, a.dn}, u, j.nowMS)
 	s.announce(a.tenant.name, a.dn, rec, revision)
 }
 
