@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +86,7 @@ func (p *platform) launch() {
 // awaitReady waits until every service passes.
 func (p *platform) awaitReady() {
 	p.t.Helper()
+	p.proc.Await(`Parley .* is ready`, 30*time.Second)
 	peer.Poll(p.t, 30*time.Second, func() error {
 		status, err := p.askStatus()
 		if err == nil && status.Level != obs.LevelPass {
@@ -163,11 +163,7 @@ func command(t testing.TB, dir string, args ...string) (out string, code int) {
 // printedPassword reads the password of an extension from the panel of the first start.
 func (p *platform) printedPassword(number string) string {
 	p.t.Helper()
-	m := regexp.MustCompile(`(?m)\b` + number + `\s+(\S{12,})`).FindStringSubmatch(p.proc.Output())
-	if m == nil {
-		p.t.Fatalf("no password of %s on the panel:\n%s", number, p.proc.Output())
-	}
-	return m[1]
+	return p.proc.Await(`\b`+number+`\s+([a-z0-9]{12,})`, time.Second)[1]
 }
 
 // awaitContacts waits until the node counts n contacts.

@@ -105,6 +105,7 @@ type ConfigApplyResponse struct {
 	Changes   []AppliedChange `json:"changes"`
 	Unchanged int             `json:"unchanged"`
 	DryRun    bool            `json:"dry_run"`
+	Seq       int64           `json:"seq,omitempty"` // number of the last change made; 0 = nothing changed
 }
 
 // AppliedChange is one created, updated or deleted resource, with a readable diff of its fields.

@@ -38,6 +38,8 @@ type Directory struct {
 	last    int64              // every change up to this number was heard of or loaded; -1 = not known yet
 	ahead   map[int64]struct{} // changes heard of with a gap before them
 	lost    bool               // a gap did not close: load everything anew
+	applied int64              // reads see every change up to this number
+	moved   chan struct{}      // closed and renewed when applied rises
 }
 
 type dnKey struct{ tenant, number string }
@@ -103,6 +105,7 @@ func NewDirectory(f *fabric.Fabric, log *slog.Logger) *Directory {
 		pending: map[ConfigKey]voice.ConfigChanged{},
 		ahead:   map[int64]struct{}{},
 		last:    -1,
+		moved:   make(chan struct{}),
 	}
 	d.tenants.Store(&tenantTable{})
 	return d

@@ -34,13 +34,21 @@ func (d *Directory) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	failed := make(chan error, 1)
+	failed, subscribed := make(chan error, 1), make(chan struct{})
 	wg.Go(func() {
-		err := d.f.Subscribe(ctx, fabric.StreamConfig, fabric.Filter("config", fabric.Rest), fabric.From{New: true}, d.take)
+		from := fabric.From{New: true, Ready: func() { close(subscribed) }}
+		err := d.f.Subscribe(ctx, fabric.StreamConfig, fabric.Filter("config", fabric.Rest), from, d.take)
 		if err != nil && ctx.Err() == nil {
 			failed <- fmt.Errorf("follow %s: %w", fabric.StreamConfig, err)
 		}
 	})
+	select { // what changes while everything is loaded must be heard of
+	case <-subscribed:
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
 	if !d.until(ctx, "load the directory", func() error { return d.load(ctx) }) {
 		return nil
 	}
@@ -187,7 +195,36 @@ func (d *Directory) load(ctx context.Context) error {
 	d.mu.Lock()
 	d.dns = dns
 	d.mu.Unlock()
+	d.reached(newest)
 	return nil
+}
+
+// reached notes that reads see every change up to seq.
+func (d *Directory) reached(seq int64) {
+	d.pendMu.Lock()
+	defer d.pendMu.Unlock()
+	if seq > d.applied {
+		d.applied = seq
+		close(d.moved)
+		d.moved = make(chan struct{})
+	}
+}
+
+// Await waits until reads see every change up to number seq (see [ConfigApplyResponse.Seq]), or ctx ends.
+func (d *Directory) Await(ctx context.Context, seq int64) error {
+	for {
+		d.pendMu.Lock()
+		applied, moved := d.applied, d.moved
+		d.pendMu.Unlock()
+		if applied >= seq {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("the directory has come to change %d of %d: %w", applied, seq, ctx.Err())
+		}
+	}
 }
 
 func (d *Directory) loadTenants(ctx context.Context) (*tenantTable, error) {
@@ -279,7 +316,7 @@ func (d *Directory) compare(ctx context.Context) (behind bool, last int64, err e
 // catchUp applies the changes that wait. If that fails they wait on.
 func (d *Directory) catchUp(ctx context.Context) error {
 	d.pendMu.Lock()
-	work, lost := d.pending, d.lost
+	work, lost, upTo := d.pending, d.lost, d.last
 	d.pending, d.lost = map[ConfigKey]voice.ConfigChanged{}, false
 	if lost { // load finds the number to go on from
 		d.last = -1
@@ -296,8 +333,12 @@ func (d *Directory) catchUp(ctx context.Context) error {
 			}
 		}
 		d.pendMu.Unlock()
+		return err
 	}
-	return err
+	if !lost { // load has said how far it came
+		d.reached(upTo)
+	}
+	return nil
 }
 
 func (d *Directory) apply(ctx context.Context, work map[ConfigKey]voice.ConfigChanged, lost bool) error {

@@ -46,6 +46,8 @@ type Node struct {
 	fab     *fabric.Fabric // set once, before anything that uses it starts
 	record  *record
 
+	directory *contract.Directory // as fab
+
 	mu       sync.Mutex // guards what follows
 	services []*service
 }

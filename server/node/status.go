@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
@@ -73,9 +75,22 @@ func (n *Node) Cluster(ctx context.Context) control.Cluster {
 	return c
 }
 
+// applySeen bounds the wait for this node to see what was applied.
+const applySeen = 5 * time.Second
+
 // Apply makes the configuration what req says.
 func (n *Node) Apply(ctx context.Context, req contract.ConfigApplyRequest) (contract.ConfigApplyResponse, error) {
-	return fabric.Call(ctx, n.fab, contract.ConfigApply, req)
+	res, err := fabric.Call(ctx, n.fab, contract.ConfigApply, req)
+	if err != nil || res.Seq == 0 || n.directory == nil {
+		return res, err
+	}
+	// Whoever is told "applied" may register the next moment. What is applied stays so, even if this node is slow to see it.
+	wait, cancel := context.WithTimeout(ctx, applySeen)
+	defer cancel()
+	if err := n.directory.Await(wait, res.Seq); err != nil {
+		n.log.Warn("applied, but not seen on this node yet", slog.Any("err", err))
+	}
+	return res, nil
 }
 
 // Export gives back the configuration.

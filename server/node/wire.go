@@ -12,10 +12,13 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/httpapi"
 	"parley/internal/obs"
+	"parley/internal/store"
 	"parley/internal/voice"
 	"parley/server/settings"
+	"parley/services/config"
 	"parley/services/registrar"
 	"parley/services/rq"
+	"parley/services/sipproxy"
 	"parley/services/tenant"
 	"parley/web"
 )
@@ -39,7 +42,27 @@ func (n *Node) build(ctx context.Context) error {
 	if err := n.startRecord(ctx); err != nil {
 		return err
 	}
+	if s := open[settings.Conf]; s != nil {
+		db, err := store.Open(ctx, n.cfg.Store.DSN.Reveal(), n.dir.path)
+		if err != nil {
+			return fmt.Errorf("store.dsn: %w", err)
+		}
+		n.house.start("store", func(ctx context.Context) error {
+			<-ctx.Done()
+			return db.Close()
+		})
+		svc, err := config.New(config.Options{Fabric: n.fab, Store: db, Registry: s.reg, Health: s.health, Verify: n.verify, Log: s.log, Version: n.opts.Version})
+		if err != nil {
+			return err
+		}
+		n.run(s, svc.Run, svc.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	// What every service of this node knows of tenants and numbers, from here or from another node's config service.
 	directory := contract.NewDirectory(n.fab, n.logs.For("directory", nil))
+	n.directory = directory
 	n.house.start("directory", directory.Run)
 
 	if s := open[settings.Tenant]; s != nil {
@@ -60,6 +83,31 @@ func (n *Node) build(ctx context.Context) error {
 		rest := n.rest(s, "Parley registrar: registrations and bans")
 		svc.Routes(rest.API())
 		n.run(s, svc.Run, rest.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
+	if s := open[settings.SIPProxy]; s != nil {
+		certs, err := n.certificates()
+		if err != nil {
+			return err
+		}
+		svc, err := sipproxy.New(sipproxy.Options{
+			Fabric: n.fab, Directory: directory, Config: n.cfg.SIPProxy, Listen: n.cfg.SIP.Listen, ExternalHost: n.cfg.SIP.ExternalHost,
+			Certificates: certs, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version,
+		})
+		if err != nil {
+			return err
+		}
+		if err := svc.Open(); err != nil {
+			return n.sipListenError(err)
+		}
+		n.reachedAt(s, svc.Addresses)
+		if a, ok := svc.Address(); ok {
+			at := reachable(a, n.cfg.SIP.ExternalHost)
+			n.record.update(func(r *contract.NodeRecord) { r.Proxy = &contract.ProxyRecord{Address: at} })
+		}
+		n.run(s, svc.Run, svc.Serve)
 		if err := n.settle(ctx, s); err != nil {
 			return err
 		}
@@ -104,7 +152,7 @@ func (n *Node) startFabric(ctx context.Context, s *service) error {
 	defer cancel()
 	fab, err := fabric.Connect(connectCtx, o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", n.fabricKey(), err)
+		return n.fabricError(err)
 	}
 	n.fab = fab
 	n.house.start("fabric", func(ctx context.Context) error {
@@ -124,15 +172,15 @@ const (
 	flushTime       = 3 * time.Second // for events that wait when the node stops
 )
 
-// fabricKey is what an operator should look at when there is no fabric.
-func (n *Node) fabricKey() string {
+// fabricError says what an operator should look at when there is no fabric.
+func (n *Node) fabricError(err error) error {
 	switch {
 	case n.cfg.Fabric.URL != "":
-		return "fabric.url"
+		return fmt.Errorf("fabric.url: %w; check that a NATS server with JetStream listens there and takes fabric.user", err)
 	case n.cfg.Fabric.Cluster.Listen != "":
-		return "fabric.cluster (are a majority of the nodes up, and do their routes name each other?)"
+		return fmt.Errorf("fabric.cluster: %w; check that a majority of the nodes is up and that their routes name each other", err)
 	default:
-		return "fabric"
+		return err
 	}
 }
 
