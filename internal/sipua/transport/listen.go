@@ -64,7 +64,7 @@ func parseHost(host string) (ip netip.Addr, family string, err error) {
 		host = "127.0.0.1"
 	}
 	if ip, err = netip.ParseAddr(host); err != nil {
-		return ip, "", fmt.Errorf("%q is no IP address; listen takes an address of this machine, localhost, or nothing for all", host)
+		return ip, "", fmt.Errorf("%q is no IP address (want an address of this machine, localhost, or nothing for all)", host)
 	}
 	if ip = ip.Unmap(); ip.Is4() {
 		return ip, "4", nil

@@ -154,7 +154,8 @@ func (c *conn) garbage(why dropReason) {
 // lost notes why reading failed.
 func (c *conn) lost(err error) {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		c.because(ClosedByPeer)
 	case errors.Is(err, net.ErrClosed):
 		c.because(ClosedByUs)

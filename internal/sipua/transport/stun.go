@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// A phone behind a NAT may keep its binding open with STUN on the SIP port (RFC 5626 §4.4.2). This is as much of RFC 5389 as
-// that needs: Binding requests without credentials, answered with where they came from.
+// A phone behind a NAT may keep its binding open with STUN on the SIP port (RFC 5626 §4.4.2). This is as much of
+// RFC 5389 as that needs: Binding requests without credentials, answered with where they came from.
 
 const (
 	stunHeader      = 20
