@@ -68,31 +68,31 @@ type Options struct {
 // On a connection the source is proven, so the rate of messages is a matter of each connection: one that is too
 // fast is not cut but read more slowly, and TCP tells the sender.
 type Limits struct {
-	MaxMessage int // bytes of one message, headers and body [65,535]
-	MaxHeaders int // bytes of start line and headers on a stream [16,384]
+	MaxMessage int `yaml:"max_message"` // bytes of one message, headers and body [65,535]
+	MaxHeaders int `yaml:"max_headers"` // bytes of start line and headers on a stream [16,384]
 
-	StrangerRate  int // datagrams a second from one source that has not authenticated [2,000]
-	StrangerBurst int // that many at once [10,000]
-	StrangersRate int // datagrams a second from all such sources together, twice that at once [30,000]
-	KnownRate     int // datagrams a second from one source that has, or messages on one such connection [100,000]
-	Strangers     int // strangers told apart; the one seen longest ago is forgotten first; 32 bytes each [16,384]
-	Known         int // known sources; the one that ends first is forgotten first; 32 bytes each [131,072]
+	StrangerRate  int `yaml:"stranger_rate"`  // datagrams a second from one source that has not authenticated [2,000]
+	StrangerBurst int `yaml:"stranger_burst"` // that many at once [10,000]
+	StrangersRate int `yaml:"strangers_rate"` // datagrams a second from all such sources together, twice that at once [30,000]
+	KnownRate     int `yaml:"known_rate"`     // datagrams a second from one source that has, or messages on one such connection [100,000]
+	Strangers     int `yaml:"strangers"`      // strangers told apart; the one seen longest ago is forgotten first; 32 bytes each [16,384]
+	Known         int `yaml:"known"`          // known sources; the one that ends first is forgotten first; 32 bytes each [131,072]
 
-	MaxConnections int // connections accepted at once, all listeners [20,000]
-	MaxPerSource   int // of them from one source [2,000]
-	ConnectRate    int // new connections a second from one source that has not authenticated [100]
-	ConnectBurst   int // that many at once [1,000]
-	StreamRate     int // messages a second on one connection nobody vouched for, twice that at once [2,000]
-	MaxQueue       int // bytes waiting to be sent on one connection [262,144]
+	MaxConnections int `yaml:"max_connections"` // connections accepted at once, all listeners [20,000]
+	MaxPerSource   int `yaml:"max_per_source"`  // of them from one source [2,000]
+	ConnectRate    int `yaml:"connect_rate"`    // new connections a second from one source that has not authenticated [100]
+	ConnectBurst   int `yaml:"connect_burst"`   // that many at once [1,000]
+	StreamRate     int `yaml:"stream_rate"`     // messages a second on one connection nobody vouched for, twice that at once [2,000]
+	MaxQueue       int `yaml:"max_queue"`       // bytes waiting to be sent on one connection [262,144]
 
-	HandshakeTimeout    time.Duration // TLS and WebSocket handshakes together [10s]
-	FirstMessageTimeout time.Duration // from the end of the handshake to the first whole message [30s]
-	PartialTimeout      time.Duration // from the first byte of a message to its last [10s]
-	IdleTimeout         time.Duration // without any byte, on a connection nobody vouched for [3m]
-	VouchedIdleTimeout  time.Duration // without any byte, after the vouched time has ended [10m]
-	WriteTimeout        time.Duration // for the peer to take any of what is queued [10s]
-	PingInterval        time.Duration // silence on a WebSocket after which we ping; as long again for the pong [30s]
-	DrainTimeout        time.Duration // for what is queued to leave when Run ends [2s]
+	HandshakeTimeout    time.Duration `yaml:"handshake_timeout"`     // TLS and WebSocket handshakes together [10s]
+	FirstMessageTimeout time.Duration `yaml:"first_message_timeout"` // from the end of the handshake to the first whole message [30s]
+	PartialTimeout      time.Duration `yaml:"partial_timeout"`       // from the first byte of a message to its last [10s]
+	IdleTimeout         time.Duration `yaml:"idle_timeout"`          // without any byte, on a connection nobody vouched for [3m]
+	VouchedIdleTimeout  time.Duration `yaml:"vouched_idle_timeout"`  // without any byte, after the vouched time has ended [10m]
+	WriteTimeout        time.Duration `yaml:"write_timeout"`         // for the peer to take any of what is queued [10s]
+	PingInterval        time.Duration `yaml:"ping_interval"`         // silence on a WebSocket after which we ping; as long again for the pong [30s]
+	DrainTimeout        time.Duration `yaml:"drain_timeout"`         // for what is queued to leave when Run ends [2s]
 }
 
 // withDefaults fills the zero fields in.
@@ -137,29 +137,29 @@ func (l Limits) validate() error {
 	var errs []error
 	positive := func(name string, v int) {
 		if v <= 0 {
-			errs = append(errs, fmt.Errorf("limits: %s must be above 0, is %d", name, v))
+			errs = append(errs, fmt.Errorf("limits.%s: must be above 0, is %d", name, v))
 		}
 	}
-	positive("MaxMessage", l.MaxMessage)
-	positive("MaxHeaders", l.MaxHeaders)
-	positive("StrangerBurst", l.StrangerBurst)
-	positive("Strangers", l.Strangers)
-	positive("Known", l.Known)
-	positive("MaxConnections", l.MaxConnections)
-	positive("MaxPerSource", l.MaxPerSource)
-	positive("ConnectBurst", l.ConnectBurst)
-	positive("MaxQueue", l.MaxQueue)
+	positive("max_message", l.MaxMessage)
+	positive("max_headers", l.MaxHeaders)
+	positive("stranger_burst", l.StrangerBurst)
+	positive("strangers", l.Strangers)
+	positive("known", l.Known)
+	positive("max_connections", l.MaxConnections)
+	positive("max_per_source", l.MaxPerSource)
+	positive("connect_burst", l.ConnectBurst)
+	positive("max_queue", l.MaxQueue)
 	for name, d := range map[string]time.Duration{
-		"HandshakeTimeout": l.HandshakeTimeout, "FirstMessageTimeout": l.FirstMessageTimeout,
-		"PartialTimeout": l.PartialTimeout, "IdleTimeout": l.IdleTimeout, "VouchedIdleTimeout": l.VouchedIdleTimeout,
-		"WriteTimeout": l.WriteTimeout, "PingInterval": l.PingInterval, "DrainTimeout": l.DrainTimeout,
+		"handshake_timeout": l.HandshakeTimeout, "first_message_timeout": l.FirstMessageTimeout,
+		"partial_timeout": l.PartialTimeout, "idle_timeout": l.IdleTimeout, "vouched_idle_timeout": l.VouchedIdleTimeout,
+		"write_timeout": l.WriteTimeout, "ping_interval": l.PingInterval, "drain_timeout": l.DrainTimeout,
 	} {
 		if d < 0 {
-			errs = append(errs, fmt.Errorf("limits: %s must not be negative, is %s", name, d))
+			errs = append(errs, fmt.Errorf("limits.%s: must not be negative, is %s", name, d))
 		}
 	}
 	if l.MaxMessage > 0 && l.MaxHeaders > l.MaxMessage {
-		errs = append(errs, fmt.Errorf("limits: MaxHeaders (%d) must not be above MaxMessage (%d)", l.MaxHeaders, l.MaxMessage))
+		errs = append(errs, fmt.Errorf("limits.max_headers: %d is above max_message, %d", l.MaxHeaders, l.MaxMessage))
 	}
 	return errors.Join(errs...)
 }

@@ -25,7 +25,7 @@ func TestNewReportsEverythingWrong(t *testing.T) {
 	if err == nil {
 		t.Fatal("New took it")
 	}
-	for _, want := range []string{"sctp", "somewhere", "port is missing", "Certificates", "a path", "MaxMessage", "IdleTimeout", "origin", "Handler", "sockets"} {
+	for _, want := range []string{"sctp", "somewhere", "port is missing", "Certificates", "a path", "limits.max_message", "limits.idle_timeout", "origin", "Handler", "sockets"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error misses %q: %v", want, err)
 		}
