@@ -19,6 +19,7 @@ const (
 	heartbeat     = 2 * time.Second // the JetStream says this often that a quiet consumer lives
 	heartbeatLost = 5 * time.Second // silence after which it is made anew
 	followRetry   = 250 * time.Millisecond
+	followTimeout = 2 * time.Second // to make a consumer; in a cluster the node chosen for it may just have died
 	apiTimeout    = 5 * time.Second
 )
 
@@ -188,6 +189,8 @@ func (w *follower) supervise(ctx context.Context) string {
 // checkAndCreate makes the consumer, after a look whether the stream is still the one that was followed: one that was
 // restored from a copy or made anew counts from a lower sequence.
 func (w *follower) checkAndCreate(ctx context.Context, inbox string) (consumerInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, followTimeout)
+	defer cancel()
 	var info struct {
 		Created time.Time `json:"created"`
 		State   struct {

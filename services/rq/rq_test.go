@@ -6,14 +6,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"parley/internal/fabric"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 func TestSingleNode(t *testing.T) {
+	t.Parallel()
 	cfg := DefaultConfig()
 	cfg.Node, cfg.StoreDir = "n1", t.TempDir()
 	reg := prometheus.NewRegistry()
