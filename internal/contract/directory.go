@@ -35,9 +35,9 @@ type Directory struct {
 	wake    chan struct{} // a change waits in pending; capacity 1
 	pendMu  sync.Mutex    // guards what follows
 	pending map[ConfigKey]voice.ConfigChanged
-	last    int64              // every change up to this number was heard of or loaded; -1 = not known yet
+	last    int64              // every change up to this number was heard of or loaded
 	ahead   map[int64]struct{} // changes heard of with a gap before them
-	lost    bool               // a gap did not close: load everything anew
+	lost    bool               // load everything anew: a gap did not close, or there is much to catch up with
 	applied int64              // reads see every change up to this number
 	moved   chan struct{}      // closed and renewed when applied rises
 }
@@ -104,7 +104,6 @@ func NewDirectory(f *fabric.Fabric, log *slog.Logger) *Directory {
 		wake:    make(chan struct{}, 1),
 		pending: map[ConfigKey]voice.ConfigChanged{},
 		ahead:   map[int64]struct{}{},
-		last:    -1,
 		moved:   make(chan struct{}),
 	}
 	d.tenants.Store(&tenantTable{})

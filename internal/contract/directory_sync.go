@@ -20,7 +20,7 @@ import (
 
 const (
 	directoryPage  = 2000             // resources asked for at once
-	directoryBulk  = 5000             // more waiting changes than this, and loading everything anew is cheaper
+	directoryBulk  = 2000             // more changes to catch up with than this, and loading everything anew is cheaper
 	directoryAhead = 100_000          // more changes than this beyond a gap, and the gap is taken for lost
 	directoryCheck = 15 * time.Second // how often the newest change number is compared; more often after the start
 	directoryFirst = 250 * time.Millisecond
@@ -121,13 +121,14 @@ func (d *Directory) take(m fabric.Message) {
 
 func (d *Directory) note(c voice.ConfigChanged) {
 	d.pendMu.Lock()
-	switch {
-	case d.last < 0:
-		d.last = c.Seq
-	case c.Seq > d.last:
-		d.ahead[c.Seq] = struct{}{}
+	if c.Seq <= d.applied { // it was loaded before it was announced
+		d.pendMu.Unlock()
+		return
 	}
-	d.advanceLocked()
+	if c.Seq > d.last {
+		d.ahead[c.Seq] = struct{}{}
+		d.advanceLocked(d.last)
+	}
 	k := ConfigKey{Tenant: c.Tenant, Kind: c.Kind, Key: c.Key}
 	if old, ok := d.pending[k]; !ok || old.Seq < c.Seq {
 		d.pending[k] = c
@@ -136,8 +137,12 @@ func (d *Directory) note(c voice.ConfigChanged) {
 	d.signal()
 }
 
-// advanceLocked moves last over the changes that follow it without a gap.
-func (d *Directory) advanceLocked() {
+// advanceLocked moves last to number to at least, and over the changes that follow it without a gap.
+func (d *Directory) advanceLocked(to int64) {
+	if to > d.last {
+		d.last = to
+		maps.DeleteFunc(d.ahead, func(seq int64, _ struct{}) bool { return seq <= to })
+	}
 	for {
 		if _, ok := d.ahead[d.last+1]; !ok {
 			break
@@ -169,11 +174,6 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.pendMu.Lock()
-	if d.last < 0 {
-		d.last = newest // what comes with a higher number than the next shows what was missed
-	}
-	d.pendMu.Unlock()
 	tenants, err := d.loadTenants(ctx)
 	if err != nil {
 		return err
@@ -195,6 +195,10 @@ func (d *Directory) load(ctx context.Context) error {
 	d.mu.Lock()
 	d.dns = dns
 	d.mu.Unlock()
+	d.pendMu.Lock()
+	d.advanceLocked(newest)
+	maps.DeleteFunc(d.pending, func(_ ConfigKey, c voice.ConfigChanged) bool { return c.Seq <= newest })
+	d.pendMu.Unlock()
 	d.reached(newest)
 	return nil
 }
@@ -313,18 +317,19 @@ func (d *Directory) compare(ctx context.Context) (behind bool, last int64, err e
 	return newest > last, last, err
 }
 
-// catchUp applies the changes that wait. If that fails they wait on.
+// catchUp applies the changes that wait. If that fails they wait on. When far more has changed than was announced yet,
+// it does not wait for the announcements: each of them is on disk before the next, which takes its time.
 func (d *Directory) catchUp(ctx context.Context) error {
-	d.pendMu.Lock()
-	work, lost, upTo := d.pending, d.lost, d.last
-	d.pending, d.lost = map[ConfigKey]voice.ConfigChanged{}, false
-	if lost { // load finds the number to go on from
-		d.last = -1
-		clear(d.ahead)
-	}
-	d.pendMu.Unlock()
-	err := d.apply(ctx, work, lost)
+	newest, err := d.newest(ctx)
 	if err != nil {
+		return err
+	}
+	d.pendMu.Lock()
+	work, upTo := d.pending, d.last
+	lost := d.lost || len(work) > directoryBulk || newest-d.last > directoryBulk
+	d.pending, d.lost = map[ConfigKey]voice.ConfigChanged{}, false
+	d.pendMu.Unlock()
+	if err := d.apply(ctx, work, lost); err != nil {
 		d.pendMu.Lock()
 		d.lost = d.lost || lost
 		for k, c := range work {
@@ -342,17 +347,16 @@ func (d *Directory) catchUp(ctx context.Context) error {
 }
 
 func (d *Directory) apply(ctx context.Context, work map[ConfigKey]voice.ConfigChanged, lost bool) error {
-	changes := slices.SortedFunc(maps.Values(work), func(a, b voice.ConfigChanged) int { return cmp.Compare(a.Seq, b.Seq) })
-	if lost || len(changes) > directoryBulk {
+	if lost {
 		if err := d.load(ctx); err != nil {
 			return err
 		}
-	} else if err := d.refresh(ctx, changes); err != nil {
-		return err
-	}
-	if lost {
 		d.tell(DirectoryChange{})
 		return nil
+	}
+	changes := slices.SortedFunc(maps.Values(work), func(a, b voice.ConfigChanged) int { return cmp.Compare(a.Seq, b.Seq) })
+	if err := d.refresh(ctx, changes); err != nil {
+		return err
 	}
 	for _, c := range changes {
 		switch c.Kind {
