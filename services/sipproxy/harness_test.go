@@ -50,6 +50,7 @@ type house struct {
 	registered []*contract.RegisterRequest
 	closed     []contract.FlowClosedRequest
 	abuse      []contract.AbuseReport
+	keep       bool // remember what was registered
 	answer     func(*contract.RegisterRequest) (*contract.RegisterResponse, error)
 }
 
@@ -70,10 +71,12 @@ func (h *house) answers(fn func(*contract.RegisterRequest) (*contract.RegisterRe
 
 // serveDoors plays registrar and config service.
 func (h *house) serveDoors(ctx context.Context) {
-	h.answer = grant
+	h.answer, h.keep = grant, true
 	handle(h.t, ctx, h.f, contract.Register, func(_ context.Context, r *contract.RegisterRequest) (*contract.RegisterResponse, error) {
 		h.mu.Lock()
-		h.registered = append(h.registered, r)
+		if h.keep {
+			h.registered = append(h.registered, r)
+		}
 		answer := h.answer
 		h.mu.Unlock()
 		return answer(r)

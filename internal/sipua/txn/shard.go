@@ -23,7 +23,6 @@ type Shard struct {
 	clients map[string]*Client
 	timers  timerHeap
 	key     []byte // scratch for lookups
-	out     []byte // scratch for messages that are sent and forgotten
 
 	Local any // the core's own state on this shard
 }
