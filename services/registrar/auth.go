@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"slices"
 	"strings"
 
 	"parley/internal/contract"
@@ -44,11 +45,11 @@ func (s *Service) identify(k *doorkeeper, req *contract.RegisterRequest, tn *con
 	if !credentials(req.Authorization, tn.Realm, &c) {
 		return identity{}
 	}
-	if !contains(k.offer, c.Algorithm) {
+	if !slices.Contains(k.offer, c.Algorithm) {
 		return identity{verdict: digest.Unsupported, tried: true}
 	}
 	entry, exists := s.dir.DN(tn.Name, req.ToUser)
-	known := exists && entry.HasAuth && registers(entry.Type) && c.Username == req.ToUser
+	known := exists && entry.HasAuth && registers(entry.Type) && c.Username == req.ToUser && s.ownHost(req.ToHost, tn)
 	ha1 := k.fake[:16]
 	if c.Algorithm == digest.SHA256 {
 		ha1 = k.fake[:]
@@ -67,6 +68,13 @@ func (s *Service) identify(k *doorkeeper, req *contract.RegisterRequest, tn *con
 		id.entry = entry
 	}
 	return id
+}
+
+// ownHost tells whether an address-of-record at that host can be one of tn's (§10.3 step 5): only a domain of
+// another tenant cannot. Phones write addresses and names of all kinds there.
+func (s *Service) ownHost(host string, tn *contract.TenantRecord) bool {
+	owner, ok := s.dir.TenantByHost(host)
+	return !ok || owner == tn || !slices.Contains(owner.Domains, contract.NormalHost(host))
 }
 
 // credentials finds the credentials for realm; those for others, or that cannot be read, are passed over.
@@ -99,15 +107,6 @@ func (k *doorkeeper) offerTo(agent string) []digest.Algorithm {
 		}
 	}
 	return k.offer
-}
-
-func contains(as []digest.Algorithm, a digest.Algorithm) bool {
-	for _, b := range as {
-		if a == b {
-			return true
-		}
-	}
-	return false
 }
 
 // registers tells whether numbers of that type register at all.

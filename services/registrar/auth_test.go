@@ -132,6 +132,18 @@ func TestTenants(t *testing.T) {
 	}
 }
 
+// TestToOfAnotherTenant: the same number with the same password, but the address-of-record is in another's domain.
+func TestToOfAnotherTenant(t *testing.T) {
+	n, _ := newNode(t, nil)
+	for to, want := range map[string]int{"ACME.example.": 401, "demo.local": 200, "10.1.2.3": 200, "pbx.example": 200} {
+		p := n.phone("1001")
+		p.change = func(r *contract.RegisterRequest) { r.ToHost, r.CallID = to, "to-"+to }
+		if resp := p.register("600", a1); resp.Status != want {
+			t.Errorf("To host %s: status %d, want %d", to, resp.Status, want)
+		}
+	}
+}
+
 func TestStaleNonce(t *testing.T) {
 	n, p := newNode(t, nil)
 	ph := n.phone("1001")

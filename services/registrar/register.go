@@ -33,15 +33,15 @@ func (s *Service) Register(ctx context.Context, req *contract.RegisterRequest) (
 	j := s.jobs.Get().(*job)
 	defer s.free(j)
 
-	tn, ok := s.dir.TenantByHost(req.Host)
 	keeper := s.keeper.Load()
-	if !ok || keeper == nil {
-		resp := j.unavailable()
-		if ok = keeper != nil; ok {
-			resp = &contract.RegisterResponse{Status: 404, Reason: "Not Found"} // no such domain here (§10.3 step 1)
-		}
-		s.metrics.response(resp.Status)
-		return resp, nil
+	if keeper == nil {
+		s.metrics.response(503)
+		return j.unavailable(), nil
+	}
+	tn, ok := s.dir.TenantByHost(req.Host)
+	if !ok { // no such domain here (§10.3 step 1)
+		s.metrics.response(404)
+		return j.reply.done(404, "Not Found"), nil
 	}
 	t := s.index.tenant(tn.Name)
 	resp := s.register(ctx, req, keeper, tn, t, source, j)

@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -245,7 +246,7 @@ func (s *Service) admit(secret []byte) error {
 		authority: authority, offer: offer, md5Offer: offer, md5Only: d.MD5Only, bind: d.BindSource,
 		fake: sha256.Sum256(append([]byte("nobody"), secret...)),
 	}
-	if contains(offer, digest.MD5) {
+	if slices.Contains(offer, digest.MD5) {
 		k.md5Offer = []digest.Algorithm{digest.MD5}
 	}
 	s.keeper.Store(k)
