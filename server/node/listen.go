@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"parley/internal/sipua/transport"
 	"parley/server/settings"
 )
 
@@ -36,4 +39,43 @@ func listenTCP(portKey, address, bindKey string) (net.Listener, error) {
 	default:
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w", portKey, address, err)
 	}
+}
+
+// sipListenError names the key behind a SIP listener that could not be opened.
+func (n *Node) sipListenError(err error) error {
+	var l *transport.ListenError
+	if errors.As(err, &l) {
+		if i := slices.Index(n.cfg.SIP.Listen, l.URL); i >= 0 {
+			return fmt.Errorf("sip.listen[%d]: %w", i, l)
+		}
+	}
+	return fmt.Errorf("sip.listen: %w", err)
+}
+
+// reachable is where other nodes reach a listener: a wildcard address says nothing to them, so the external host
+// stands in for it, or else the first address of the machine that is not loopback.
+func reachable(a netip.AddrPort, externalHost string) string {
+	host := a.Addr().String()
+	if a.Addr().IsUnspecified() {
+		host = externalHost
+		if host == "" {
+			host = machineAddress()
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(a.Port())))
+}
+
+// machineAddress is an address of this machine that others may know; 127.0.0.1 if it has no other.
+func machineAddress() string {
+	const alone = "127.0.0.1"
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return alone // the others will not reach this node, and say so
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			return n.IP.String()
+		}
+	}
+	return alone
 }

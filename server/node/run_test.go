@@ -134,7 +134,7 @@ func TestStartErrors(t *testing.T) {
 		"below a file":     {func(c *settings.Config) { c.Node.DataDir = plain + "/data" }, []string{"node.data_dir", "another"}},
 		"no certificate":   {func(c *settings.Config) { c.SIP.TLS = settings.TLS{Cert: "nowhere.pem", Key: "nowhere.key"} }, []string{"sip.tls", "nowhere.pem"}},
 		"no JetStream": {func(c *settings.Config) { c.Fabric.URL = "nats://127.0.0.1:1"; c.Node.Services = []string{"config"} },
-			[]string{"fabric.url", "refused"}},
+			[]string{"fabric.url", "no servers", "check that"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := config("n", t.TempDir())

@@ -9,6 +9,7 @@ import (
 	"parley/internal/obs"
 	"parley/services/registrar"
 	"parley/services/rq"
+	"parley/services/sipproxy"
 	"parley/services/tenant"
 	"parley/web"
 )
@@ -26,6 +27,7 @@ type Config struct {
 
 	Tenant    tenant.Config    `yaml:"tenant"`
 	Registrar registrar.Config `yaml:"registrar"`
+	SIPProxy  sipproxy.Config  `yaml:"sipproxy"`
 }
 
 // Node says who this node is and what it runs.
@@ -127,6 +129,7 @@ func Default() Config {
 
 		Tenant:    tenant.DefaultConfig(),
 		Registrar: registrar.DefaultConfig(),
+		SIPProxy:  sipproxy.DefaultConfig(),
 	}
 }
 

@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 	k.store(c.Store)
 	k.http(c.HTTP)
 	k.log(c.Log)
-	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate())
+	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate(), c.SIPProxy.Validate())
 }
 
 func (k *checker) node(n Node, f Fabric) {
@@ -116,8 +116,9 @@ func (c Config) rq() error {
 
 func (k *checker) store(s Store) {
 	dsn := s.DSN.Reveal()
-	if dsn != "" && !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
-		k.failf("store.dsn", "is neither empty (SQLite under the data directory) nor postgres://user:password@host/database")
+	known := []string{"sqlite://", "postgres://", "postgresql://"}
+	if dsn != "" && !slices.ContainsFunc(known, func(p string) bool { return strings.HasPrefix(dsn, p) }) {
+		k.failf("store.dsn", "is neither empty (SQLite under the data directory) nor sqlite:///path nor postgres://user:password@host/database")
 	}
 }
 
