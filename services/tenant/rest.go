@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -75,7 +76,11 @@ func withoutEcho(_ huma.Context, _ string, v any) (any, error) {
 	if len(fields) == 0 {
 		fields = append(fields, voice.FieldError{Field: "body", Reason: e.Detail})
 	}
-	return httpapi.Problem(voice.Invalid(fields...)), nil
+	err := httpapi.Problem(voice.Invalid(fields...))
+	if p, ok := errors.AsType[*httpapi.ProblemDetails](err); ok {
+		p.Status, p.Title = e.Status, http.StatusText(e.Status) // huma has chosen it already
+	}
+	return err, nil
 }
 
 type signInInput struct {
