@@ -2,10 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
@@ -23,14 +24,19 @@ const patient = "registrar: {bans: {failures: 0}}\n"
 
 // sipvicious, the scanner most exposed servers meet, finds no extension, whatever method it tries.
 func TestScannerFindsNoExtension(t *testing.T) {
+	t.Parallel() // svwar takes its time, above all with INVITE
 	p := start(t, "scanned", patient)
 	host, port, _ := net.SplitHostPort(p.sip("udp"))
 	for _, method := range []string{"REGISTER", "OPTIONS", "INVITE"} {
 		t.Run(method, func(t *testing.T) {
-			scan := peer.Start(t, t.TempDir(), nil, "svwar", "-D", "-e", "995-1015", "-m", method, "-p", port, "--force", host)
+			t.Parallel()
+			scan := peer.Start(t, t.TempDir(), nil, "svwar", "-D", "-e", "999-1002", "-m", method, "-p", port, "--force", host)
 			scan.Wait(2 * time.Minute)
 			out := scan.Output()
-			if found := regexp.MustCompile(`\|\s*10(0[1-9]|10)\s*\|`).FindAllString(out, -1); len(found) != 0 && !strings.Contains(out, "| 995") {
+			// svwar lists what answered otherwise than the rest. All alike, whether all or none, tells it nothing.
+			known := strings.Count(out, "| 1001 ") + strings.Count(out, "| 1002 ")
+			unknown := strings.Count(out, "| 999 ") + strings.Count(out, "| 1000 ")
+			if known != unknown {
 				t.Errorf("svwar tells extensions from other numbers:\n%s", out)
 			}
 		})
@@ -47,10 +53,10 @@ func TestScannerFindsNoExtension(t *testing.T) {
 // stranger sends one request without credentials and returns the answer with its random parts blotted out.
 func stranger(t *testing.T, p *platform, method, number string) string {
 	t.Helper()
-	l := dial(t, p, "udp")
-	fmt.Fprintf(writer{l}, "%[1]s sip:%[2]s@demo.local SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bKsame\r\nMax-Forwards: 70\r\n"+
-		"From: <sip:%[2]s@demo.local>;tag=same\r\nTo: <sip:%[2]s@demo.local>\r\nCall-ID: same-%[1]s\r\nCSeq: 1 %[1]s\r\n"+
-		"Contact: <sip:x@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n", method, number)
+	l, id := dial(t, p, "udp"), rand.Text()
+	fmt.Fprintf(writer{l}, "%[1]s sip:%[2]s@demo.local SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bK%[3]s\r\nMax-Forwards: 70\r\n"+
+		"From: <sip:%[2]s@demo.local>;tag=same\r\nTo: <sip:%[2]s@demo.local>\r\nCall-ID: %[3]s\r\nCSeq: 1 %[1]s\r\n"+
+		"Contact: <sip:x@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n", method, number, id)
 	for {
 		raw, err := l.Read(time.Now().Add(5 * time.Second))
 		if err != nil {
@@ -59,8 +65,8 @@ func stranger(t *testing.T, p *platform, method, number string) string {
 		if bytes.HasPrefix(raw, []byte("SIP/2.0 1")) {
 			continue
 		}
-		s := regexp.MustCompile(`rport=\d+|tag=[^\r;]+|nonce="[^"]+"|opaque="[^"]+"|Date:[^\r]+`).ReplaceAllString(string(raw), "*")
-		return strings.ReplaceAll(s, number, "NUMBER")
+		s := regexp.MustCompile(`rport=\d+|tag=[^\r;]+|nonce="[^"]+"|opaque="[^"]+"|Date:[^\r]+|Retry-After: \d+`).ReplaceAllString(string(raw), "*")
+		return strings.NewReplacer(number, "NUMBER", id, "ID").Replace(s)
 	}
 }
 
@@ -103,7 +109,7 @@ func TestBanLifeCycle(t *testing.T) {
 // Garbage on every transport: never a crash, and phones are served meanwhile.
 func TestGarbage(t *testing.T) {
 	p := start(t, "garbage", patient)
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := mathrand.New(mathrand.NewPCG(1, 2))
 	for _, transport := range []string{"udp", "tcp", "tls", "ws"} {
 		for range 200 {
 			l, err := phone.Dial(t.Context(), transport, p.sip(transport), p.trust())
@@ -163,7 +169,7 @@ func rest(t *testing.T, p *platform, service, method, path string, want int) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
+	req.Header.Set("Authorization", "Bearer "+strings.Fields(token)[0])
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
