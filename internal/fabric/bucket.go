@@ -89,6 +89,7 @@ const (
 
 const (
 	putTimeout = 5 * time.Second
+	putRetry   = 50 * time.Millisecond
 	maxValue   = mib // bytes; a bucket is for state, not for files
 )
 
@@ -228,14 +229,30 @@ func (b *Bucket) marker(ctx context.Context, key string) (revision uint64, gone 
 	return e.Revision, e.Op != EntryPut, err
 }
 
+// writeOnce sends m and waits for the acknowledgement. While a cluster has no leader for the stream nobody takes the
+// message, so it is sent again until ctx or putTimeout ends; any other failure leaves open whether it was stored.
 func (b *Bucket) writeOnce(ctx context.Context, m *nats.Msg) (uint64, error) {
 	if ctx.Err() != nil {
 		return 0, ctxError(ctx)
 	}
-	timeout := putTimeout
-	if d, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(d))
+	deadline := time.Now().Add(putTimeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
 	}
+	for {
+		rev, err := b.sendAndWait(ctx, m, time.Until(deadline))
+		if !errors.Is(err, errNoStream) || time.Until(deadline) < putRetry {
+			return rev, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctxError(ctx)
+		case <-time.After(putRetry):
+		}
+	}
+}
+
+func (b *Bucket) sendAndWait(ctx context.Context, m *nats.Msg, timeout time.Duration) (uint64, error) {
 	type result struct {
 		rev uint64
 		err error

@@ -31,6 +31,7 @@ type Service struct {
 
 	mu     sync.Mutex
 	server *server.Server // nil before Start and after Stop
+	lock   *os.File       // held while the server runs
 }
 
 // New checks cfg and starts nothing.
@@ -60,11 +61,13 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rq: %w", err)
 	}
-	if err := os.MkdirAll(s.cfg.StoreDir, 0o700); err != nil {
-		return fmt.Errorf("fabric.store_dir: %w", err)
+	lock, err := lockStore(s.cfg.StoreDir)
+	if err != nil {
+		return err
 	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
+		lock.Close()
 		return fmt.Errorf("rq: %w", err)
 	}
 	srv.SetLogger(s.bridge, false, false)
@@ -72,10 +75,11 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.started(ctx, srv); err != nil {
 		srv.Shutdown()
 		srv.WaitForShutdown()
+		lock.Close()
 		return err
 	}
 	s.mu.Lock()
-	s.server = srv
+	s.server, s.lock = srv, lock
 	s.mu.Unlock()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "queue service started", slog.String("store", s.cfg.StoreDir), slog.String("listen", s.Address()))
 	return nil
@@ -164,8 +168,8 @@ func (s *Service) Ready() (ok bool, reason string) {
 // leaderships of this node are handed over first.
 func (s *Service) Stop() {
 	s.mu.Lock()
-	srv := s.server
-	s.server = nil
+	srv, lock := s.server, s.lock
+	s.server, s.lock = nil, nil
 	s.mu.Unlock()
 	if srv == nil {
 		return
@@ -175,6 +179,9 @@ func (s *Service) Stop() {
 	}
 	srv.Shutdown()
 	srv.WaitForShutdown()
+	if err := lock.Close(); err != nil {
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "store not unlocked", slog.Any("err", err))
+	}
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "queue service stopped")
 }
 
