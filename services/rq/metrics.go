@@ -33,6 +33,9 @@ func newMetrics(s *Service, reg prometheus.Registerer) (*metrics, error) {
 		disconnects: prometheus.NewCounter(prometheus.CounterOpts{Name: "rqnode_redis_disconnects",
 			Help: "Times the JetStream stopped taking writes."}),
 	}
+	for _, h := range []*prometheus.HistogramVec{m.addLatency, m.readLatency} {
+		h.WithLabelValues("true") // there from the start, so that a rate over it has a beginning
+	}
 	if reg == nil {
 		return m, nil
 	}
