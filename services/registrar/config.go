@@ -46,6 +46,7 @@ type DigestConfig struct {
 	Lifetime   time.Duration `yaml:"lifetime"`    // of a nonce
 	BindSource bool          `yaml:"bind_source"` // a nonce is good only for the address that asked for it
 	Legacy     bool          `yaml:"legacy"`      // accept answers without qop (RFC 2069)
+	MatchURI   bool          `yaml:"match_uri"`   // refuse answers whose uri is not the Request-URI (RFC 7616 §3.4.6); many phones write another
 	Remember   int           `yaml:"remember"`    // used nonces kept against replay, about 64 bytes each
 }
 

@@ -233,7 +233,7 @@ func (s *Service) secret(ctx context.Context) ([]byte, bool) {
 func (s *Service) admit(secret []byte) error {
 	d := s.cfg.Digest
 	authority, err := digest.New(digest.Options{
-		Secret: secret, Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, Now: s.now,
+		Secret: secret, Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, MatchURI: d.MatchURI, Now: s.now,
 	})
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type Options struct {
 	Lifetime time.Duration    // of a nonce
 	Remember int              // used nonces remembered at the most, about 64 bytes each; 0 = 131,072
 	Legacy   bool             // take credentials without qop, as RFC 2069 had them, one use a nonce
+	MatchURI bool             // deny credentials whose uri is not the Request-URI; see SameResource
 	Now      func() time.Time // nil = time.Now
 }
 
@@ -29,6 +30,7 @@ const defaultRemember = 128 << 10
 type Authority struct {
 	lifetimeMS int64
 	legacy     bool
+	matchURI   bool
 	now        func() time.Time
 	counter    atomic.Uint32
 	guard      *replayGuard
@@ -54,6 +56,7 @@ func New(o Options) (*Authority, error) {
 	a := &Authority{
 		lifetimeMS: o.Lifetime.Milliseconds(),
 		legacy:     o.Legacy,
+		matchURI:   o.MatchURI,
 		now:        o.Now,
 		guard:      newReplayGuard(o.Remember, o.Now().UnixMilli()),
 		seed:       maphash.MakeSeed(),
@@ -97,7 +100,7 @@ type Verdict uint8
 
 // The verdicts. Only OK and Retransmission let the request in. The zero Verdict does not.
 const (
-	Denied         Verdict = iota // wrong password, user or Request-URI: challenge again, and count it against the source
+	Denied         Verdict = iota // wrong password or user, or (MatchURI) another Request-URI: challenge again, and count it against the source
 	Unsupported                   // an algorithm that is not served, or no qop: challenge again
 	Stale                         // the nonce is too old, or none of ours for this source: challenge again with stale=true
 	Replayed                      // right password, but this nonce-count was used before: as Stale
@@ -142,7 +145,7 @@ func (a *Authority) Verify(c *Credentials, r *Request, ha1 []byte, known bool) V
 		return Stale
 	}
 	right := s.matches(c, r.Method, ha1)
-	if !known || !right || c.Realm != r.Scope.Realm || !SameResource(c.URI, r.URI) {
+	if !known || !right || c.Realm != r.Scope.Realm || a.matchURI && !SameResource(c.URI, r.URI) {
 		return Denied
 	}
 	count := c.Count
@@ -211,6 +214,10 @@ func (s *scratch) hash(alg Algorithm, dst []byte) int {
 
 // SameResource tells whether the uri of credentials and a Request-URI name the same thing. RFC 7616 §3.4.6 leaves
 // room, and phones use it: parameters, the case of scheme and host, and a port of 5060 may differ.
+//
+// Many go further and write the address they send to, and proxies on the way rewrite the Request-URI. The comparison keeps
+// credentials from being moved to another resource; as a nonce is good only for its realm and source, and the method is
+// hashed, there is little left to move them to. So it is made only where Options.MatchURI asks for it.
 func SameResource(uri, requestURI string) bool {
 	return uri == requestURI || strings.EqualFold(bareURI(uri), bareURI(requestURI))
 }

@@ -172,7 +172,7 @@ func TestVerify(t *testing.T) {
 			{"wrong response", func(c *Credentials, _ *Request) { c.Response = strings.Repeat("0", len(c.Response)) }, true, Denied},
 			{"short response", func(c *Credentials, _ *Request) { c.Response = c.Response[1:] }, true, Denied},
 			{"other method", func(_ *Credentials, r *Request) { r.Method = "INVITE" }, true, Denied},
-			{"other Request-URI", func(_ *Credentials, r *Request) { r.URI = "sip:other.local" }, true, Denied},
+			{"other Request-URI", func(_ *Credentials, r *Request) { r.URI = "sip:other.local" }, true, OK},
 			{"other source", func(_ *Credentials, r *Request) { r.Scope.Source = netip.MustParseAddr("127.0.0.2") }, true, Stale},
 			{"other realm", func(_ *Credentials, r *Request) { r.Scope.Realm = "else" }, true, Stale},
 			{"no qop", func(c *Credentials, _ *Request) { c.QOP = "" }, true, Unsupported},
@@ -192,6 +192,22 @@ func TestVerify(t *testing.T) {
 					t.Errorf("Verify = %v, want %v", got, tt.want)
 				}
 			})
+		}
+	}
+}
+
+func TestMatchURI(t *testing.T) {
+	ha1 := HA1(MD5, "1001", scope.Realm, "pw")
+	for uri, want := range map[string]Verdict{
+		"sip:demo.local": OK, "sip:DEMO.local:5060;transport=tcp": OK,
+		"sip:other.local": Denied, "sip:demo.local:5070": Denied,
+	} {
+		a := newAuthority(t, newClock(), func(o *Options) { o.MatchURI = true })
+		n := a.Nonce(scope)
+		c, r := answer(MD5, string(n[:]), "00000001", "cn", "pw"), request(1)
+		r.URI = uri
+		if got := a.Verify(c, r, ha1, true); got != want {
+			t.Errorf("credentials for %s in a request to %s: %v, want %v", c.URI, uri, got, want)
 		}
 	}
 }
