@@ -30,7 +30,7 @@ type Config struct {
 
 	UDPSockets int              `yaml:"udp_sockets"` // sockets a UDP listener; 0 = 1. More help from four cores on
 	Origins    []string         `yaml:"origins"`     // where browsers may come from on ws and wss; empty: the host they ask for
-	Limits     transport.Limits `yaml:"-"`           // zero: the defaults of the transport
+	Limits     transport.Limits `yaml:"limits"`      // what strangers can make us do; zero fields: the defaults of the transport
 }
 
 // DefaultConfig returns the settings of an edge box.

@@ -62,7 +62,8 @@ type nodeSnapshot struct {
 	byID   map[string]*sipNode
 	list   []*sipNode // those with sip, by id
 	byAddr map[netip.AddrPort]*sipNode
-	ips    map[netip.Addr]bool // of nodes and front doors
+	doors  map[netip.AddrPort]bool // front doors of other nodes
+	ips    map[netip.Addr]bool     // of nodes and front doors
 }
 
 func newNodeTable(self string, inProc bool) *nodeTable {
@@ -78,7 +79,7 @@ func (t *nodeTable) snapshot(byID map[string]*sipNode) *nodeSnapshot {
 			byID[t.self] = &sipNode{id: t.self, local: true, sip: true}
 		}
 	}
-	s := &nodeSnapshot{byID: byID, byAddr: map[netip.AddrPort]*sipNode{}, ips: map[netip.Addr]bool{}}
+	s := &nodeSnapshot{byID: byID, byAddr: map[netip.AddrPort]*sipNode{}, doors: map[netip.AddrPort]bool{}, ips: map[netip.Addr]bool{}}
 	for _, n := range byID {
 		if n.sip {
 			s.list = append(s.list, n)
@@ -91,6 +92,9 @@ func (t *nodeTable) snapshot(byID map[string]*sipNode) *nodeSnapshot {
 		}
 		if n.addr.IsValid() {
 			s.byAddr[n.addr] = n
+		}
+		if n.proxy.IsValid() {
+			s.doors[n.proxy] = true
 		}
 	}
 	slices.SortFunc(s.list, func(a, b *sipNode) int { return cmp.Compare(a.id, b.id) })
@@ -143,14 +147,14 @@ func (t *nodeTable) door(id string) (netip.AddrPort, bool) {
 // trusts tells whether a is the address of another node: free of rate limits, nothing more.
 func (t *nodeTable) trusts(a netip.Addr) bool { return t.cur.Load().ips[a] }
 
-// isNode tells whether a message came from a SIP node: from its very address over UDP, from its host over a stream, where
-// the port is any.
+// isNode tells whether a message came from a SIP node, or from a front door that passes one's request on: from its very
+// address over UDP, from its host over a stream, where the port is any.
 func (t *nodeTable) isNode(source netip.AddrPort, stream bool) bool {
 	s := t.cur.Load()
 	if stream {
 		return s.ips[source.Addr()]
 	}
-	return s.byAddr[source] != nil
+	return s.byAddr[source] != nil || s.doors[source]
 }
 
 // counts returns how many SIP nodes are known and how many of them take calls.
