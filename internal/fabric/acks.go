@@ -56,9 +56,18 @@ func newAcks(nc *nats.Conn, window int) (*acks, error) {
 }
 
 // send publishes m and calls done once: with the stream's sequence, or with an error; done runs on a goroutine of
-// the fabric and must not block. Only when send itself returns an error, done is not called.
-func (a *acks) send(m *nats.Msg, timeout time.Duration, done func(seq uint64, err error)) error {
-	a.sem <- struct{}{}
+// the fabric and must not block. Only when send itself returns an error, done is not called. While too many messages are
+// under way it waits, until giveUp is closed; nil means for ever, which is not long: each ends within its timeout.
+func (a *acks) send(giveUp <-chan struct{}, m *nats.Msg, timeout time.Duration, done func(seq uint64, err error)) error {
+	select {
+	case a.sem <- struct{}{}:
+	default:
+		select {
+		case a.sem <- struct{}{}:
+		case <-giveUp:
+			return errCrowded
+		}
+	}
 	a.mu.Lock()
 	if a.closed {
 		a.mu.Unlock()

@@ -258,7 +258,7 @@ func (b *Bucket) sendAndWait(ctx context.Context, m *nats.Msg, timeout time.Dura
 		err error
 	}
 	stored := make(chan result, 1)
-	if err := b.f.puts.send(m, timeout, func(rev uint64, err error) { stored <- result{rev, err} }); err != nil {
+	if err := b.f.puts.send(ctx.Done(), m, timeout, func(rev uint64, err error) { stored <- result{rev, err} }); err != nil {
 		return 0, err
 	}
 	select {
@@ -354,7 +354,7 @@ func (b *Bucket) sendPut(key string, value []byte, o PutOptions, done func(uint6
 	if len(m.header) > 0 {
 		m.msg.Header = m.header
 	}
-	err := b.f.puts.send(&m.msg, putTimeout, done)
+	err := b.f.puts.send(nil, &m.msg, putTimeout, done)
 	m.msg.Data = nil
 	b.f.spare.Put(m)
 	return err

@@ -111,6 +111,7 @@ func TestDoorDeadlines(t *testing.T) {
 			if _, err := fabric.Call(ctx, f, double, question{Fail: "slow"}); !errors.Is(err, voice.ErrTimeout) {
 				t.Errorf("the caller's deadline: %v", err)
 			}
+			<-ctx.Done()
 			if _, err := fabric.Call(ctx, f, double, question{}); !errors.Is(err, voice.ErrTimeout) {
 				t.Errorf("a deadline that has passed: %v", err)
 			}

@@ -24,7 +24,7 @@ type Event struct {
 func (f *Fabric) Publish(ev Event) error {
 	it, err := f.newItem(ev)
 	if err != nil {
-		f.pub.refused(err)
+		f.pub.refused(ev.Subject, err)
 		return err
 	}
 	return f.pub.add(it)
@@ -36,7 +36,7 @@ func (f *Fabric) Publish(ev Event) error {
 func (f *Fabric) PublishSync(ctx context.Context, ev Event) (seq uint64, err error) {
 	it, err := f.newItem(ev)
 	if err != nil {
-		f.pub.refused(err)
+		f.pub.refused(ev.Subject, err)
 		return 0, err
 	}
 	type result struct {

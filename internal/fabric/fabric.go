@@ -65,6 +65,7 @@ var (
 	errClosed   = voice.Errorf(voice.ErrUnavailable, "the fabric is closed")
 	errLost     = voice.Errorf(voice.ErrUnavailable, "the connection to the JetStream is down")
 	errNoStream = voice.Errorf(voice.ErrUnavailable, "no JetStream answers for the stream")
+	errCrowded  = voice.Errorf(voice.ErrTimeout, "too many messages are under way to the JetStream")
 	errNoAck    = voice.Errorf(voice.ErrTimeout, "no acknowledgement from the JetStream in time")
 )
 
@@ -75,7 +76,8 @@ const (
 )
 
 // Connect connects, creates or reconciles the streams and buckets of the platform, and returns when they are usable.
-// In a cluster it tries until ctx ends, since the streams cannot be made before the other nodes are there.
+// In a cluster it tries until ctx ends, since the streams cannot be made before the other nodes are there: give ctx a
+// deadline.
 func Connect(ctx context.Context, opts Options) (*Fabric, error) {
 	if opts.Node == "" {
 		return nil, errors.New("fabric: node id is missing")

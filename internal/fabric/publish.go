@@ -28,7 +28,8 @@ const (
 //
 // Order is kept by lanes: the events of one lane (same first three tokens of the subject) are under way one at a
 // time, so neither a retry nor a change of leader can let a later one overtake. Lanes are independent, and a lane
-// exists only while it has events. One goroutine sends; callers only append to lists under mu.
+// exists only while it has events. One goroutine sends; callers only append to lists under mu. Each stream has its own
+// number of events under way, so that one without a leader does not hold up the others.
 //
 // An item is in list `all` from Publish until it is stored or lost; the oldest is at its head, which answers both
 // "how old is the oldest" and "has everything before my Flush gone".
@@ -43,8 +44,8 @@ type publisher struct {
 	mu       sync.Mutex // guards what follows
 	lanes    map[string]*lane
 	all      itemList
-	waiting  int     // items in all
-	ready    []*item // heads of lanes, to be sent
+	waiting  int // items in all
+	topics   map[string]*topic
 	retry    []*item // heads of lanes that failed
 	retryIn  time.Duration
 	timer    *time.Timer // moves retry to ready
@@ -72,8 +73,15 @@ type item struct {
 	follows        *item // next in the lane
 }
 
-// lane is a queue of items that must not overtake each other; its head is ready, under way or to be retried.
-type lane struct{ head, tail *item }
+// topic is what waits for one stream.
+type topic struct {
+	ready    []*item // heads of lanes, to be sent
+	underWay int     // handed to the sender and not settled
+}
+
+// lane is a queue of items that must not overtake each other. Its first is ready, under way or to be retried, and links
+// to the others.
+type lane struct{ tail *item }
 
 type itemList struct{ head, tail *item }
 
@@ -83,14 +91,17 @@ type flusher struct {
 }
 
 func newPublisher(nc *nats.Conn, limit int, log *slog.Logger) (*publisher, error) {
-	a, err := newAcks(nc, publishWindow)
+	a, err := newAcks(nc, publishWindow*len(streamSpecs))
 	if err != nil {
 		return nil, err
 	}
 	p := &publisher{
 		acks: a, log: log, limit: limit, id: nuid.Next() + ":",
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		lanes: map[string]*lane{}, retryIn: retryFirst, counts: newProducerCounts(),
+		lanes: map[string]*lane{}, topics: map[string]*topic{}, retryIn: retryFirst, counts: newProducerCounts(),
+	}
+	for _, s := range streamSpecs {
+		p.topics[s.name] = &topic{}
 	}
 	p.timer = time.AfterFunc(time.Hour, p.retryNow)
 	p.timer.Stop()
@@ -121,8 +132,8 @@ func (p *publisher) add(it *item) error {
 		p.mu.Unlock()
 		return nil
 	}
-	p.lanes[it.laneKey] = &lane{head: it, tail: it}
-	p.ready = append(p.ready, it)
+	p.lanes[it.laneKey] = &lane{tail: it}
+	p.readyLocked(it)
 	p.mu.Unlock()
 	p.signal()
 	return nil
@@ -131,12 +142,30 @@ func (p *publisher) add(it *item) error {
 var errFull = voice.Errorf(voice.ErrOverloaded, "too many events wait to be published")
 
 // refused counts an event that could not even be queued.
-func (p *publisher) refused(err error) {
+func (p *publisher) refused(subject string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts.errors++
-	p.counts.lost++
-	p.log.LogAttrs(context.Background(), slog.LevelError, "event refused", slog.Any("err", err))
+	p.lostLocked(&item{subject: subject}, err)
+}
+
+// readyLocked has it sent when its stream's turn comes.
+func (p *publisher) readyLocked(it *item) {
+	t := p.topics[it.topic]
+	t.ready = append(t.ready, it)
+}
+
+// takeLocked gives what may be sent now.
+func (p *publisher) takeLocked() (batch []*item) {
+	for _, t := range p.topics {
+		n := min(len(t.ready), publishWindow-t.underWay)
+		batch = append(batch, t.ready[:n]...)
+		t.underWay += n
+		if t.ready = t.ready[n:]; len(t.ready) == 0 {
+			t.ready = nil
+		}
+	}
+	return batch
 }
 
 func (p *publisher) signal() {
@@ -152,8 +181,7 @@ func (p *publisher) send() {
 	for range p.wake {
 		for {
 			p.mu.Lock()
-			batch := p.ready
-			p.ready = nil
+			batch := p.takeLocked()
 			stop := p.stopped
 			p.mu.Unlock()
 			if stop {
@@ -182,7 +210,7 @@ func (p *publisher) sendOne(it *item) {
 	}
 	p.mu.Unlock()
 	m := &nats.Msg{Subject: it.subject, Data: it.data, Header: nats.Header{headerMsgID: {it.msgID}}}
-	err := p.acks.send(m, publishAck, func(seq uint64, err error) { p.settle(it, seq, err) })
+	err := p.acks.send(nil, m, publishAck, func(seq uint64, err error) { p.settle(it, seq, err) })
 	if err != nil {
 		p.settle(it, 0, err)
 	}
@@ -197,11 +225,17 @@ func (p *publisher) settle(it *item, seq uint64, err error) {
 		p.mu.Unlock()
 		return
 	}
+	t := p.topics[it.topic]
+	t.underWay--
 	if err != nil && !errors.Is(err, errAbandoned) {
 		p.counts.errors++
 		if transient(err) && !p.stopped {
 			p.retryLocked(it, err)
+			more := len(t.ready) > 0
 			p.mu.Unlock()
+			if more {
+				p.signal()
+			}
 			return
 		}
 	}
@@ -219,12 +253,12 @@ func (p *publisher) settle(it *item, seq uint64, err error) {
 	if next == nil {
 		delete(p.lanes, it.laneKey)
 	} else {
-		p.lanes[it.laneKey].head = next
-		p.ready = append(p.ready, next)
+		p.readyLocked(next)
 	}
 	p.flushedLocked()
+	more := len(t.ready) > 0
 	p.mu.Unlock()
-	if next != nil {
+	if more {
 		p.signal()
 	}
 	if it.done != nil {
@@ -265,7 +299,9 @@ func (p *publisher) lostLocked(it *item, err error) {
 
 func (p *publisher) retryNow() {
 	p.mu.Lock()
-	p.ready = append(p.ready, p.retry...)
+	for _, it := range p.retry {
+		p.readyLocked(it)
+	}
 	p.retry = nil
 	p.mu.Unlock()
 	p.signal()
