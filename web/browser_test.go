@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
@@ -44,16 +46,31 @@ func newBrowser(t *testing.T, h *house) *browser {
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, stopTab := chromedp.NewContext(alloc)
 	b := &browser{t: t, h: h, ctx: ctx}
+	var listening sync.WaitGroup
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Errorf("stop the browser: %v", err)
 		}
 		stopTab()
 		stopAlloc()
+		listening.Wait()
 	})
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // without a deadline: it would end the browser
 		t.Fatalf("start the browser: %v", err)
 	}
+	messages := chromedp.Console(ctx)
+	listening.Go(func() {
+		for m, err := range messages {
+			if err != nil {
+				return // the browser has ended
+			}
+			complaint := m.IsException() || m.Type == "error" || m.Type == "warning" || m.Source == "security"
+			// That a page was answered with 4xx is noted there too, and is what the test wanted.
+			if complaint && !strings.HasPrefix(m.Text, "Failed to load resource") {
+				t.Errorf("the browser's console says: %v", m)
+			}
+		}
+	})
 	return b
 }
 
@@ -145,58 +162,24 @@ func phone() step { return chromedp.EmulateViewport(360, 740, chromedp.EmulateMo
 func desktop() step { return chromedp.EmulateViewport(1280, 900) }
 
 func prefer(scheme string) step {
-	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-		})
+	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+}
+
+// command sends one command of the DevTools protocol.
+func command[P, R any](cmd cdp.Command[P, R], params P) step {
+	return func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+		_, err := chromedp.Call(ctx, cmd, params)
 		return chromedp.Void{}, err
 	}
 }
 
-// TestTour walks through every page, on a desktop and on a phone, in light and dark, and checks on each that nothing
-// is wider than the screen and that the console is silent.
-func TestTour(t *testing.T) {
-	h := newHouse(t, setUp{})
-	h.phones.register("demo", "1001", "sip:1001@198.51.100.20:5066;transport=udp", "Grandstream GXP2170 1.0.11.64")
-	h.phones.register("demo", "1001", "sip:1001@198.51.100.31:40112;transport=tls", "LinphoneAndroid/5.2.5 (Pixel 8)")
-	h.phones.register("demo", "1003", "sip:1003@198.51.100.40:5060", "baresip v3.9.0")
-	h.phones.ban("203.0.113.9", "wrong passwords", 12)
-	h.phones.ban("2001:db8::bad", "not SIP", 200)
-	b := newBrowser(t, h)
-	b.do(prefer("light"), desktop(), b.open("/"), chromedp.WaitVisible("#user"))
-	b.shoot("signin-light")
-	b.signIn("root")
-	h.web.board.mu.Lock()
-	h.web.board.scopes[everywhere].samples = nil
-	for i := range 160 { // a morning: phones come, some restart
-		at := time.Now().Add(time.Duration(i-160) * sampleEvery)
-		h.web.board.scopes[everywhere].samples = append(h.web.board.scopes[everywhere].samples, sample{at, min(i/3, 40) - i%37/30*5})
-	}
-	h.web.board.mu.Unlock()
-	for _, look := range []struct {
-		name   string
-		set    []step
-		device string
-	}{
-		{"light", []step{prefer("light"), desktop()}, "desktop"},
-		{"dark", []step{prefer("dark"), desktop()}, "desktop"},
-		{"light", []step{prefer("light"), phone()}, "phone"},
-		{"dark", []step{prefer("dark"), phone()}, "phone"},
-	} {
-		b.do(look.set...)
-		for _, p := range []struct{ name, path, wait string }{
-			{"overview", "/", "#h-services"}, {"extensions", "/t/demo/extensions", "tbody"}, {"extensions-none", "/t/demo/extensions?q=nobody", ".empty"},
-			{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
-			{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
-			{"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
-			{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
-		} {
-			b.do(b.open(p.path))
-			b.visible(p.wait)
-			if wide := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
-				t.Errorf("%s on a %s is %d pixels wider than the screen", p.name, look.device, wide)
-			}
-			b.shoot(strings.Join([]string{p.name, look.device, look.name}, "-"))
-		}
-	}
+// press presses keys one after the other, e.g. kb.Tab.
+func press(keys ...string) step { return chromedp.KeyEvent(strings.Join(keys, "")) }
+
+// focused describes the element that has the focus.
+func (b *browser) focused() string {
+	b.t.Helper()
+	return eval[string](b, `(() => { const e = document.activeElement; return (e.id || e.getAttribute("aria-label") || e.innerText || e.name || e.tagName).trim(); })()`)
 }

@@ -172,7 +172,6 @@ func (s *Server) follow(ctx context.Context, st *live.Stream, v *liveView, token
 	if !s.tell(ctx, out, v, v.first) {
 		return
 	}
-	checked := s.now()
 	for {
 		wait, cancel := context.WithTimeout(ctx, streamBeat)
 		keys, open := st.Next(wait)
@@ -180,13 +179,10 @@ func (s *Server) follow(ctx context.Context, st *live.Stream, v *liveView, token
 		if !open || ctx.Err() != nil {
 			return
 		}
-		if s.now().Sub(checked) >= streamBeat {
-			if !s.stillSignedIn(ctx, token) {
-				out.write("end", []byte("{}"))
-				w.Flush() //nolint:errcheck // the stream ends either way
-				return
-			}
-			checked = s.now()
+		if !s.stillSignedIn(ctx, token) {
+			out.write("end", []byte("{}"))
+			w.Flush() //nolint:errcheck // the stream ends either way
+			return
 		}
 		if !s.tell(ctx, out, v, keys) || !pause(ctx, s.http.Stopping(), streamPace) {
 			return

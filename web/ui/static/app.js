@@ -51,12 +51,14 @@
   for (const form of document.querySelectorAll("[data-theme-form]")) {
     const button = form.querySelector("button");
     const label = form.querySelector("[data-theme-label]");
-    const isDark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const system = matchMedia("(prefers-color-scheme: dark)");
     const offer = () => {
-      button.value = isDark() ? "light" : "dark";
-      label.textContent = isDark() ? "Light" : "Dark";
+      const dark = root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
+      button.value = dark ? "light" : "dark";
+      label.textContent = dark ? "Light" : "Dark";
     };
     offer();
+    system.addEventListener("change", offer);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const body = new URLSearchParams(new FormData(form, button));
