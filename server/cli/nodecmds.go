@@ -35,13 +35,13 @@ type statusCmd struct {
 }
 
 func (c statusCmd) Run(ctx context.Context, env Env) error {
-	l, err := c.local(env)
+	p, err := c.platform(env)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	cluster, err := l.Cluster(ctx)
+	cluster, err := p.Cluster(ctx)
 	if err != nil {
 		return err
 	}

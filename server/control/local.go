@@ -45,8 +45,11 @@ func (l *Local) Apply(ctx context.Context, req contract.ConfigApplyRequest) (res
 
 // Export gives back the configuration.
 func (l *Local) Export(ctx context.Context, req contract.ConfigExportRequest) (res contract.ConfigExportResponse, err error) {
-	q := url.Values{"tenant": {req.Tenant}, "secrets": {strconv.FormatBool(req.Secrets)}}
-	return res, l.ask(ctx, http.MethodGet, "/export?"+q.Encode(), nil, &res)
+	return res, l.ask(ctx, http.MethodGet, "/export?"+exportQuery(req), nil, &res)
+}
+
+func exportQuery(req contract.ConfigExportRequest) string {
+	return url.Values{"tenant": {req.Tenant}, "secrets": {strconv.FormatBool(req.Secrets)}}.Encode()
 }
 
 // IssueToken makes a token for a person.
@@ -79,6 +82,7 @@ func roundTrip(ctx context.Context, client *http.Client, method, url, token stri
 	if err != nil {
 		return err
 	}
+	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

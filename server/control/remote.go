@@ -2,30 +2,49 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"parley/internal/contract"
 	"parley/internal/obs"
 )
 
-// Remote is a client of a platform elsewhere, over REST.
+// Remote is a client of a platform elsewhere, over the REST interfaces of its services.
 type Remote struct {
 	base  string
 	token obs.Secret
 	http  *http.Client
 }
 
-// NewRemote returns a client; it connects when it is used.
+// NewRemote returns a client for the service at base, such as http://127.0.0.1:9100; it connects when it is used.
 func NewRemote(base string, token obs.Secret) (*Remote, error) {
-	return &Remote{base: base, token: token, http: &http.Client{}}, nil
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("--url: %q is no address; want one such as http://127.0.0.1:9100", base)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone() // the proxy of the environment applies
+	transport.DisableKeepAlives = true                           // one command, one request
+	return &Remote{base: strings.TrimSuffix(base, "/"), token: token, http: &http.Client{Transport: transport}}, nil
 }
 
-// Apply makes the configuration what req says, as the person the token stands for.
+// Apply makes the configuration what req says, as the person the token stands for. The address is that of
+// services/config.
 func (r *Remote) Apply(ctx context.Context, req contract.ConfigApplyRequest) (res contract.ConfigApplyResponse, err error) {
-	return res, roundTrip(ctx, r.http, http.MethodPost, r.base+"/api/v1/apply", r.token.Reveal(), req, &res)
+	return res, r.ask(ctx, http.MethodPost, "/api/v1/apply", req, &res)
 }
 
-// Export gives back the configuration.
+// Export gives back the configuration. The address is that of services/config.
 func (r *Remote) Export(ctx context.Context, req contract.ConfigExportRequest) (res contract.ConfigExportResponse, err error) {
-	return res, roundTrip(ctx, r.http, http.MethodGet, r.base+"/api/v1/export", r.token.Reveal(), nil, &res)
+	return res, r.ask(ctx, http.MethodGet, "/api/v1/export?"+exportQuery(req), nil, &res)
+}
+
+// Cluster asks for the status of all nodes. The address is that of the queue service, rq, of one of them.
+func (r *Remote) Cluster(ctx context.Context) (c Cluster, err error) {
+	return c, r.ask(ctx, http.MethodGet, "/api/v1/nodes", nil, &c)
+}
+
+func (r *Remote) ask(ctx context.Context, method, path string, body, into any) error {
+	return roundTrip(ctx, r.http, method, r.base+path, r.token.Reveal(), body, into)
 }

@@ -29,6 +29,8 @@ type platform struct {
 	stderr *output
 	cancel context.CancelFunc
 	done   chan error
+
+	stdoutOf *platform // the node that printed the accounts, if it was another one
 }
 
 // output is a buffer that a node writes while a test reads.

@@ -44,7 +44,7 @@ func (p *platform) register(transport, number string, expires int) {
 		p.t.Fatalf("dial %s: %v", transport, err)
 	}
 	p.t.Cleanup(func() { line.Close() })
-	ph := phone.Phone{Line: line, User: number, Password: password(p.t, p, number), Domain: "demo.local"}
+	ph := phone.Phone{Line: line, User: number, Password: password(p.t, p.accounts(), number), Domain: "demo.local"}
 	res, err := ph.Register(expires)
 	if err != nil || res.Status != 200 {
 		p.t.Fatalf("REGISTER of %s over %s: %+v %v\n%s", number, transport, res, err, p.stderr)
@@ -89,4 +89,12 @@ func (p *platform) awaitContacts(n int) {
 		}
 		return nil
 	})
+}
+
+// accounts is the node whose first start made the accounts: p itself, or another one of its cluster.
+func (p *platform) accounts() *platform {
+	if p.stdoutOf != nil {
+		return p.stdoutOf
+	}
+	return p
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/httpapi"
 	"parley/internal/obs"
 	"parley/internal/voice"
 	"parley/server/control"
@@ -117,4 +121,19 @@ func (n *Node) addresses(name string) []string {
 		}
 	}
 	return nil
+}
+
+type clusterOutput struct{ Body control.Cluster }
+
+// nodesOperation shows the cluster over REST, to the system role: it is nobody's tenant.
+func (n *Node) nodesOperation(api huma.API) {
+	huma.Register(api, huma.Operation{
+		OperationID: "nodes", Method: http.MethodGet, Path: "/api/v1/nodes", Tags: []string{"nodes"},
+		Summary: "Services, health, addresses and registrations of every node, this one first",
+	}, func(ctx context.Context, _ *struct{}) (*clusterOutput, error) {
+		if !httpapi.PrincipalFrom(ctx).Has(voice.RoleSystem) {
+			return nil, httpapi.Problem(voice.Errorf(voice.ErrForbidden, "the nodes are shown to the role system"))
+		}
+		return &clusterOutput{n.Cluster(ctx)}, nil
+	})
 }

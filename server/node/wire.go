@@ -219,7 +219,9 @@ func (n *Node) serveRQ(s *service, queue *rq.Service) {
 		}
 	})
 	probe := func(ctx context.Context) error { return queue.Run(ctx, n.fab) }
-	n.run(s, probe, n.rest(s, "Parley queue service").Serve)
+	rest := n.rest(s, "Parley queue service, and the nodes around it")
+	n.nodesOperation(rest.API())
+	n.run(s, probe, rest.Serve)
 }
 
 // rest is the HTTP server of a service that has none of its own.
