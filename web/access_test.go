@@ -16,6 +16,7 @@ import (
 
 // TestWhoMayDoWhat asks for every kind of page as everybody.
 func TestWhoMayDoWhat(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	const ok, no, in = http.StatusOK, http.StatusForbidden, http.StatusSeeOther
 	people := map[string]*visitor{"": h.visitor()}
@@ -76,6 +77,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 }
 
 func TestSignInAndOut(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.visitor()
 	if a := v.get("/t/demo/extensions?q=10"); a.location != "/signin?next="+url.QueryEscape("/t/demo/extensions?q=10") {
@@ -117,6 +119,7 @@ func TestSignInAndOut(t *testing.T) {
 }
 
 func TestSignInLocksOutPolitely(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{tenant: func(c *tenant.Config) { c.Lockout.NameFailures = 3 }})
 	v := h.visitor()
 	for range 3 {
@@ -131,6 +134,7 @@ func TestSignInLocksOutPolitely(t *testing.T) {
 }
 
 func TestSessionEnds(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{config: func(c *Config) { c.SessionIdle = 10 * time.Minute }})
 	v := h.signIn("root")
 	keys := h.web.keys.Load()
@@ -165,6 +169,7 @@ func TestSessionEnds(t *testing.T) {
 }
 
 func TestSessionEndsWithThePersonsRights(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	sven, anna := h.signIn("sven"), h.signIn("anna.admin")
 	change(h.config, "demo", voice.KindPerson, "sven", func(p *voice.Person) { p.Disabled = true })
@@ -177,6 +182,7 @@ func TestSessionEndsWithThePersonsRights(t *testing.T) {
 }
 
 func TestFormsOfOthersAreRefused(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v, other := h.signIn("root"), h.signIn("root")
 	good := v.csrf("/t/demo/extensions/new")
@@ -213,6 +219,7 @@ func TestFormsOfOthersAreRefused(t *testing.T) {
 }
 
 func TestHeadersProtectPages(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	for path, v := range map[string]*visitor{"/signin": h.visitor(), "/": h.signIn("root"), "/nothing": h.visitor()} {
 		a := v.get(path)
@@ -231,6 +238,7 @@ func TestHeadersProtectPages(t *testing.T) {
 }
 
 func TestAssetsAreKept(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	page := h.visitor().get("/signin").body
 	for _, kind := range []string{`href="/static/app.`, `src="/static/app.`, `href="/static/logo.`} {
@@ -251,6 +259,7 @@ func TestAssetsAreKept(t *testing.T) {
 }
 
 func TestOpenEndpoints(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.visitor()
 	v.get("/signin")
@@ -262,6 +271,7 @@ func TestOpenEndpoints(t *testing.T) {
 }
 
 func TestPagesSayWhenTheRegistrarIsAway(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	h.phones.setDown(true)

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -119,7 +121,7 @@ func formProblem(err error, known ...string) (p *ui.Problem, errs map[string]str
 		return &ui.Problem{Text: "Somebody else changed this meanwhile, so nothing was saved. Open it again to see the present state."}, nil, true
 	case isVoice && errors.Is(err, voice.ErrExists):
 		if len(known) > 0 {
-			return nil, map[string]string{known[0]: "exists already"}, true
+			return nil, map[string]string{known[0]: "Exists already."}, true
 		}
 		return &ui.Problem{Text: "It exists already."}, nil, true
 	case isVoice && errors.Is(err, voice.ErrReferenced):
@@ -146,10 +148,8 @@ func splitFields(ve *voice.Error, known []string) (*ui.Problem, map[string]strin
 		switch {
 		case name == "":
 			rest = append(rest, strings.Trim(f.Field+": "+f.Reason, ": "))
-		case errs[name] == "":
-			errs[name] = f.Reason
 		default:
-			errs[name] += "; " + f.Reason
+			errs[name] = strings.TrimSpace(errs[name] + " " + sentence(f.Reason))
 		}
 	}
 	if len(ve.Fields) == 0 {
@@ -160,6 +160,12 @@ func splitFields(ve *voice.Error, known []string) (*ui.Problem, map[string]strin
 		text = "This cannot be saved."
 	}
 	return &ui.Problem{Text: text, Items: rest}, errs
+}
+
+// sentence makes one of a reason, which continues "the field ...".
+func sentence(reason string) string {
+	first, size := utf8.DecodeRuneInString(reason)
+	return string(unicode.ToUpper(first)) + strings.TrimSuffix(reason[size:], ".") + "."
 }
 
 // fieldName finds the field of a form in a path such as "tenants[0].dns[3].number" or "body.options.TServer".

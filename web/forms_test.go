@@ -25,6 +25,7 @@ func shown(t *testing.T, a answer) string {
 }
 
 func TestExtensionFromBirthToDeath(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("anna.admin")
 	a := v.post("/t/demo/extensions/new", "/t/demo/extensions", "number", "1011", "name", `Käthe "K" <Kurz>`, "password_mode", "generate", "options", "TServer.contact = *")
@@ -72,6 +73,7 @@ func TestExtensionFromBirthToDeath(t *testing.T) {
 }
 
 func TestFormsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	change(h.config, "demo", voice.KindDN, "1005", func(d *voice.DN) { d.Name = "Eva Ende" }) // version 2 now
@@ -81,26 +83,26 @@ func TestFormsSayWhatIsWrong(t *testing.T) {
 		status     int
 		want       string
 	}{
-		"number taken":    {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1001"}, 422, "exists already"},
-		"number missing":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", " "}, 422, "is missing"},
+		"number taken":    {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1001"}, 422, "Exists already"},
+		"number missing":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", " "}, 422, "Is missing"},
 		"number strange":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "a b/c"}, 422, `aria-invalid="true"`},
-		"short password":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "password_mode", "type", "password", "short"}, 422, "too short"},
-		"option strange":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "contact = x"}, 422, "line 1 is not"},
+		"short password":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "password_mode", "type", "password", "short"}, 422, "Is too short"},
+		"option strange":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "contact = x"}, 422, "Line 1 is not"},
 		"option bad":      {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "TServer.oos-check = soon"}, 422, "is not a number of seconds"},
 		"changed by else": {"/t/demo/extensions/1005/edit", "/t/demo/extensions/1005/edit", []string{"version", "1", "name", "x"}, 422, "Somebody else changed this"},
 		"still in use":    {"/t/demo/extensions/1001/delete", "/t/demo/extensions/1001/delete", []string{"version", "1"}, 409, "desk-1"},
 		"old version":     {"/t/demo/extensions/1005/delete", "/t/demo/extensions/1005/delete", []string{"version", "1"}, 409, "Somebody else changed this"},
 		"no version":      {"/t/demo/extensions/1005/delete", "/t/demo/extensions/1005/delete", nil, 403, "too old"},
-		"not an address":  {"/bans", "/bans", []string{"source", "house", "reason", "x", "for", "1h"}, 422, "is not an IP address"},
-		"own address":     {"/bans", "/bans", []string{"source", "127.0.0.1", "reason", "x", "for", "1h"}, 422, "is your own address"},
-		"no reason":       {"/bans", "/bans", []string{"source", "192.0.2.1", "for", "1h"}, 422, "is missing"},
+		"not an address":  {"/bans", "/bans", []string{"source", "house", "reason", "x", "for", "1h"}, 422, "Is not an IP address"},
+		"own address":     {"/bans", "/bans", []string{"source", "127.0.0.1", "reason", "x", "for", "1h"}, 422, "Is your own address"},
+		"no reason":       {"/bans", "/bans", []string{"source", "192.0.2.1", "for", "1h"}, 422, "Is missing"},
 		"tenant in use":   {"/tenants/acme/delete", "/tenants/acme/delete", []string{"version", "1"}, 409, "still in use"},
 		"domain taken":    {"/tenants/new", "/tenants", []string{"name", "third", "domains", "demo.local"}, 422, "demo.local"},
-		"tenant taken":    {"/tenants/new", "/tenants", []string{"name", "acme", "domains", "x.example"}, 422, "exists already"},
-		"person taken":    {"/t/demo/people/new", "/t/demo/people", []string{"username", "alice", "password", testPassword}, 422, "exists already"},
+		"tenant taken":    {"/tenants/new", "/tenants", []string{"name", "acme", "domains", "x.example"}, 422, "Exists already"},
+		"person taken":    {"/t/demo/people/new", "/t/demo/people", []string{"username", "alice", "password", testPassword}, 422, "Exists already"},
 		"weak password":   {"/t/demo/people/new", "/t/demo/people", []string{"username", "zoe", "password", "short"}, 422, `aria-invalid="true"`},
 		"no such place":   {"/t/demo/people/new", "/t/demo/people", []string{"username", "zoe", "password", testPassword, "place", "nowhere"}, 422, "nowhere"},
-		"own role":        {"/t/demo/people/root/edit", "/t/demo/people/root/edit", []string{"version", "1", "roles", "admin"}, 422, "your own rights"},
+		"own role":        {"/t/demo/people/root/edit", "/t/demo/people/root/edit", []string{"version", "1", "roles", "admin"}, 422, "You cannot take your own rights"},
 		"oneself":         {"/t/demo/people/root/delete", "/t/demo/people/root/delete", []string{"version", "1"}, 409, "you cannot delete yourself"},
 	} {
 		if a := v.post(c.page, c.path, c.fields...); a.status != c.status || !strings.Contains(a.body, c.want) {
@@ -113,6 +115,7 @@ func TestFormsSayWhatIsWrong(t *testing.T) {
 }
 
 func TestPeopleAndTheirPasswords(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	anna := h.signIn("anna.admin")
 	if a := anna.post("/t/demo/people/new", "/t/demo/people", "username", "zoe", "first_name", "Zoe", "password", testPassword, "roles", "agent", "roles", "supervisor"); a.location != "/t/demo/people?done=created" {
@@ -137,10 +140,10 @@ func TestPeopleAndTheirPasswords(t *testing.T) {
 		t.Errorf("after the edit: %+v, want skills and password kept", after)
 	}
 	for name, c := range map[string]struct{ current, next, again, want string }{
-		"wrong present one": {"wrong", "another good one", "another good one", "is wrong"},
-		"not the same":      {testPassword, "another good one", "another god one", "is not the same"},
+		"wrong present one": {"wrong", "another good one", "another good one", "Is wrong"},
+		"not the same":      {testPassword, "another good one", "another god one", "Is not the same"},
 		"too weak":          {testPassword, "weak", "weak", `aria-invalid="true"`},
-		"missing":           {testPassword, "", "", "is missing"},
+		"missing":           {testPassword, "", "", "Is missing"},
 	} {
 		if a := zoe.post("/me", "/me/password", "current", c.current, "new", c.next, "again", c.again); a.status != 422 || !strings.Contains(a.body, c.want) {
 			t.Errorf("%s: %d without %q", name, a.status, c.want)
@@ -161,6 +164,7 @@ func TestPeopleAndTheirPasswords(t *testing.T) {
 }
 
 func TestTenantsAndBans(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	if a := v.post("/tenants/new", "/tenants", "name", "third", "domains", "third.example, two.third.example"); a.location != "/tenants?done=created" {
@@ -201,6 +205,7 @@ func TestTenantsAndBans(t *testing.T) {
 }
 
 func TestAgentSeesTheOwnDevice(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.20", "Phone of Alice/1")
 	a := h.signIn("alice").get("/me")
@@ -215,6 +220,7 @@ func TestAgentSeesTheOwnDevice(t *testing.T) {
 }
 
 func TestRemoveBinding(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:a@198.51.100.20", "A")
 	h.phones.register("demo", "1001", "sip:b@198.51.100.20", "B")
@@ -232,6 +238,7 @@ func TestRemoveBinding(t *testing.T) {
 }
 
 func TestListsPageAndSearch(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	for i := range 120 {
 		n := fmt.Sprint(5000 + i)
@@ -262,6 +269,7 @@ func TestListsPageAndSearch(t *testing.T) {
 }
 
 func TestProvisioningDocumentIsGivenOnce(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{config: func(c *Config) { c.PublicURL = "http://voice.example.com:8080" }})
 	v := h.signIn("root")
 	a := v.post("/t/demo/extensions/1002/password", "/t/demo/extensions/1002/password", "version", "1")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -26,6 +25,7 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/obs"
+	"parley/internal/passwd"
 	"parley/internal/store"
 	"parley/internal/voice"
 	"parley/services/config"
@@ -119,31 +119,46 @@ func newHouse(t testing.TB, how setUp) *house {
 	return h
 }
 
-// furnish fills the house: two tenants, people of every role, some extensions.
+// furniture is what is in the house: two tenants, people of every role, some extensions.
+const furniture = `
+tenants:
+  - name: demo
+    domains: [demo.local]
+    default: true
+    dns:
+      - {number: "1001", type: extension, name: Alice Archer, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1002", type: extension, name: Bruno Baker, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1003", type: extension, name: Carla Costa, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1004", type: extension, name: Dmitri Drew, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1005", type: extension, name: Eva Engel, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1006", type: extension, name: Farid Faber, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1007", type: extension, name: Grace Gold, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1008", type: extension, name: Hugo Hart, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1009", type: extension, name: Ines Ibsen, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "1010", type: extension, name: Jonas Jung, password: first-password, options: {TServer: {contact: "*"}}}
+      - {number: "9000", type: routing-point}
+    places: [{name: desk-1, dns: ["1001"]}]
+    skills: [{name: english}]
+    persons:
+      - {username: root, first_name: Root, password_hash: HASH, roles: [admin, system]}
+      - {username: anna.admin, first_name: Anna, last_name: Adler, password_hash: HASH, roles: [admin]}
+      - {username: sven, first_name: Sven, last_name: Svensson, password_hash: HASH, roles: [supervisor]}
+      - {username: alice, first_name: Alice, last_name: Archer, password_hash: HASH, roles: [agent], place: desk-1, agent_id: "7001", skills: {english: 8}}
+  - name: acme
+    domains: [acme.example, voice.acme.example]
+    dns: [{number: "2001", type: extension, name: Somebody else's}]
+`
+
+// testHash takes its time, so it is made once.
+var testHash = sync.OnceValue(func() string { return passwd.Hash(testPassword) })
+
+// furnish fills the house.
 func (h *house) furnish() {
-	put := h.config.put
-	put(voice.SystemTenant, voice.KindTenant, "demo", voice.Tenant{Name: "demo", Domains: []string{"demo.local"}, Default: true})
-	put(voice.SystemTenant, voice.KindTenant, "acme", voice.Tenant{Name: "acme", Domains: []string{"acme.example", "voice.acme.example"}})
-	names := []string{"Alice Archer", "Bruno Baker", "Carla Costa", "Dmitri Drew", "Eva Engel", "Farid Faber", "Grace Gold", "Hugo Hart", "Ines Ibsen", "Jonas Jung"}
-	for i, name := range names {
-		number := fmt.Sprint(1001 + i)
-		put("demo", voice.KindDN, number, voice.DN{
-			Number: number, Type: voice.DNExtension, Name: name, Password: "first-password", Options: map[string]map[string]string{"TServer": {"contact": "*"}},
-		})
+	h.t.Helper()
+	text := strings.ReplaceAll(furniture, "HASH", `"`+testHash()+`"`)
+	if _, err := fabric.Call(context.Background(), h.f, contract.ConfigApply, contract.ConfigApplyRequest{File: "test.yaml", YAML: []byte(text), User: "provisioning"}); err != nil {
+		h.t.Fatalf("furnish: %v", err)
 	}
-	put("demo", voice.KindDN, "9000", voice.DN{Number: "9000", Type: voice.DNRoutingPoint})
-	put("demo", voice.KindPlace, "desk-1", voice.Place{Name: "desk-1", DNs: []string{"1001"}})
-	put("demo", voice.KindSkill, "english", voice.Skill{Name: "english"})
-	for name, roles := range map[string][]voice.Role{
-		"root": {voice.RoleAdmin, voice.RoleSystem}, "anna.admin": {voice.RoleAdmin}, "sven": {voice.RoleSupervisor}, "alice": {voice.RoleAgent},
-	} {
-		p := voice.Person{Username: name, FirstName: strings.ToUpper(name[:1]) + name[1:], Roles: roles, Password: testPassword}
-		if name == "alice" {
-			p.Place, p.LastName, p.AgentID, p.Skills = "desk-1", "Archer", "7001", map[string]int{"english": 8}
-		}
-		put("demo", voice.KindPerson, name, p)
-	}
-	put("acme", voice.KindDN, "2001", voice.DN{Number: "2001", Type: voice.DNExtension, Name: "Somebody else's"})
 }
 
 func (h *house) status(context.Context, struct{}) (contract.StatusReport, error) {

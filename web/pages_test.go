@@ -6,6 +6,7 @@ import (
 )
 
 func TestEveryPageRenders(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.20:5066", "Phone/1")
 	h.phones.ban("203.0.113.9", "wrong passwords", 12)

@@ -117,6 +117,7 @@ func part(name, text string) func(event) bool {
 }
 
 func TestOverviewFollowsThePlatform(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	s := h.signIn("root").listen(t, "topic=overview")
 	if s.status != 200 || s.resp.Header.Get("Content-Type") != "text/event-stream" || s.resp.Header.Get("Cache-Control") != "no-store" {
@@ -139,6 +140,7 @@ func TestOverviewFollowsThePlatform(t *testing.T) {
 }
 
 func TestOverviewOfATenantShowsNoOtherTenant(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	s := h.signIn("sven").listen(t, "topic=overview")
 	h.phones.register("acme", "2001", "sip:2001@198.51.100.50", "Phone")
@@ -154,6 +156,7 @@ func TestOverviewOfATenantShowsNoOtherTenant(t *testing.T) {
 }
 
 func TestRowsOfTheListFollowOnlyWhatIsShown(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	s := h.signIn("sven").listen(t, "topic=devices&tenant=demo&from=1002&to=1004")
 	until(t, "the stream is open", func() bool { return h.web.hub.Stats().Open == 1 })
@@ -169,6 +172,7 @@ func TestRowsOfTheListFollowOnlyWhatIsShown(t *testing.T) {
 }
 
 func TestDeviceFollowsEveryContact(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:a@198.51.100.40", "First")
 	s := h.signIn("anna.admin").listen(t, "topic=device&tenant=demo&dn=1001")
@@ -182,6 +186,7 @@ func TestDeviceFollowsEveryContact(t *testing.T) {
 }
 
 func TestStreamsAreLimitedAndGivenBack(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{config: func(c *Config) { c.StreamsPerSession = 2 }})
 	v := h.signIn("root")
 	a, b := v.listen(t, "topic=overview"), v.listen(t, "topic=overview")
@@ -199,6 +204,7 @@ func TestStreamsAreLimitedAndGivenBack(t *testing.T) {
 }
 
 func TestStreamEndsWithTheSession(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	s := v.listen(t, "topic=overview")
@@ -209,6 +215,7 @@ func TestStreamEndsWithTheSession(t *testing.T) {
 }
 
 func TestStreamsEndWhenTheServerStops(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	s := h.signIn("root").listen(t, "topic=overview")
 	s.want("the state to begin with", part("counts", "Registered numbers"))
@@ -223,6 +230,7 @@ func TestStreamsEndWhenTheServerStops(t *testing.T) {
 // TestAClientThatReadsNothingHoldsUpNobody opens a stream by hand, reads nothing, and makes far more news than fit
 // into the buffers between.
 func TestAClientThatReadsNothingHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	cookies := ""
@@ -253,6 +261,7 @@ func TestAClientThatReadsNothingHoldsUpNobody(t *testing.T) {
 }
 
 func TestAClientThatTalksIsCutOff(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	v := h.signIn("root")
 	cookies := ""

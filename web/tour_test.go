@@ -20,6 +20,7 @@ import (
 // TestTour walks through every page, on a desktop and on a phone, in light and dark. No page may be wider than the
 // screen, and the console must be silent (see newBrowser).
 func TestTour(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.20:5066;transport=udp", "Grandstream GXP2170 1.0.11.64")
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.31:40112;transport=tls", "LinphoneAndroid/5.2.5 (Pixel 8)")
@@ -33,26 +34,27 @@ func TestTour(t *testing.T) {
 	h.web.board.scopeLocked(everywhere).samples = morning(time.Now())
 	h.web.board.mu.Unlock()
 	b := newBrowser(t, h)
-	b.do(prefer("light"), desktop())
+	b.do(desktop())
 	b.signIn("root")
-	for _, look := range []struct {
-		scheme, device string
-		screen         step
-	}{{"light", "desktop", desktop()}, {"dark", "desktop", desktop()}, {"light", "phone", phone()}, {"dark", "phone", phone()}} {
-		b.do(prefer(look.scheme), look.screen)
-		for _, p := range []struct{ name, path, wait string }{
-			{"overview", "/", "#h-services"}, {"extensions", "/t/demo/extensions", "tbody"}, {"extensions-none", "/t/demo/extensions?q=nobody", ".empty"},
-			{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
-			{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
-			{"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
-			{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
-		} {
-			b.do(b.open(p.path))
+	for _, p := range []struct{ name, path, wait string }{
+		{"overview", "/", "#h-services"}, {"extensions", "/t/demo/extensions", "tbody"}, {"extensions-none", "/t/demo/extensions?q=nobody", ".empty"},
+		{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
+		{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
+		{"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
+		{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
+	} {
+		b.do(b.open(p.path))
+		b.visible(p.wait)
+		for device, screen := range map[string]step{"desktop": desktop(), "phone": phone()} {
+			b.do(screen)
 			b.visible(p.wait)
 			if wide := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
-				t.Errorf("%s on a %s is %d pixels wider than the screen", p.name, look.device, wide)
+				t.Errorf("%s on a %s is %d pixels wider than the screen", p.name, device, wide)
 			}
-			b.shoot(strings.Join([]string{p.name, look.device, look.scheme}, "-"))
+			for _, scheme := range []string{"light", "dark"} {
+				b.do(prefer(scheme))
+				b.shoot(strings.Join([]string{p.name, device, scheme}, "-"))
+			}
 		}
 	}
 }
@@ -67,6 +69,7 @@ func morning(now time.Time) []sample {
 }
 
 func TestBrowserSignIn(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{tenant: func(c *tenant.Config) { c.Lockout.NameFailures = 3 }})
 	b := newBrowser(t, h)
 	try := func(user, password string) {
@@ -98,6 +101,7 @@ func TestBrowserSignIn(t *testing.T) {
 }
 
 func TestBrowserExtension(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{config: func(c *Config) { c.PublicURL = "http://voice.example.com:8080" }})
 	b := newBrowser(t, h)
 	b.do(prefer("light"), desktop())
@@ -107,7 +111,7 @@ func TestBrowserExtension(t *testing.T) {
 	b.do(chromedp.Click(`a.primary`))
 	b.at("/t/demo/extensions/new")
 	b.do(chromedp.SendKeys("#number", "1001"), chromedp.Click("button.primary"))
-	b.see(".field-error", "exists already")
+	b.see(".field-error", "Exists already")
 	b.shoot("extension-new-refused")
 	b.do(chromedp.SetValue("#number", "1042"), chromedp.SendKeys("#name", "Reception"), chromedp.Click("button.primary"))
 	b.see("h1", "SIP account of 1042")
@@ -144,6 +148,7 @@ func TestBrowserExtension(t *testing.T) {
 }
 
 func TestBrowserLiveUpdates(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	b := newBrowser(t, h)
 	b.do(desktop())
@@ -193,6 +198,7 @@ func TestBrowserLiveUpdates(t *testing.T) {
 }
 
 func TestBrowserDarkMode(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	b := newBrowser(t, h)
 	dark := func() bool {
@@ -220,6 +226,7 @@ func TestBrowserDarkMode(t *testing.T) {
 
 // TestBrowserKeyboard signs in, creates an extension and signs out without a mouse.
 func TestBrowserKeyboard(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	b := newBrowser(t, h)
 	b.do(desktop(), b.open("/signin"))
@@ -270,6 +277,7 @@ func TestBrowserKeyboard(t *testing.T) {
 
 // TestBrowserWithoutScript does the essential things with JavaScript switched off.
 func TestBrowserWithoutScript(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	b := newBrowser(t, h)
 	b.do(desktop(), command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
@@ -289,6 +297,7 @@ func TestBrowserWithoutScript(t *testing.T) {
 
 // TestManyEventsKeepThePageAlive floods the platform with registrations while somebody looks.
 func TestManyEventsKeepThePageAlive(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	b := newBrowser(t, h)
 	b.do(desktop())

@@ -61,6 +61,7 @@
     system.addEventListener("change", offer);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      offer(); // as it is now: the system may have changed its mind
       const body = new URLSearchParams(new FormData(form, button));
       root.dataset.theme = button.value;
       offer();
