@@ -46,6 +46,11 @@
 // way, an event 10 µs, a put 11 µs asynchronously (7 µs more when the node also watches the bucket, 28 µs alone and
 // waited for), a get 20 µs. A key of 380 bytes costs about 900 bytes of memory while the server has the bucket's blocks in
 // its cache, 300 when it has let go of them; of that, a watch keeps some 60 for the key's name.
+// The server's part of a put is two thirds of it, so a client of our own in place of nats.go would gain little. The
+// connection to the embedded server is a pipe in memory: with many puts under way it costs what loopback TCP does, and
+// half of that (23 against 43 µs) when each is waited for. 100,000 keys are there again 0.6 s after a restart, 0.7 s after
+// a kill -9, watch included, and expire at 20,000 to 40,000 a second. In a cluster of three on one machine, every write
+// fsynced: 0.7 to 2 ms alone, 10,000 to 18,000 a second with 64 writers.
 // The benchmarks of this package and of services/rq print these figures.
 //
 // # Not here
