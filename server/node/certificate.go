@@ -28,6 +28,7 @@ func (n *Node) certificates() (*transport.Certificates, error) {
 		if err := n.selfSign(cert, key); err != nil {
 			return nil, fmt.Errorf("node.data_dir: make a self-signed certificate: %w", err)
 		}
+		n.selfSigned = cert
 	}
 	c, err := transport.LoadCertificates(cert, key)
 	if err != nil {

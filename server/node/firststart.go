@@ -207,7 +207,7 @@ func (n *Node) provision(ctx context.Context, req contract.ConfigApplyRequest) e
 
 // panel is what is printed when the node is ready.
 func (n *Node) panel(ctx context.Context, accounts *panel.Accounts) panel.Panel {
-	p := panel.Panel{Node: n.cfg.Node.ID, Version: n.opts.Version, DataDir: n.dir.path, Accounts: accounts}
+	p := panel.Panel{Node: n.cfg.Node.ID, Version: n.opts.Version, DataDir: n.dir.path, Certificate: n.selfSigned, Accounts: accounts}
 	var waiting []string
 	for _, s := range n.Status(ctx).Services {
 		if s.Level < obs.LevelDegraded {
@@ -218,7 +218,7 @@ func (n *Node) panel(ctx context.Context, accounts *panel.Accounts) panel.Panel 
 			case s.Name == settings.Pages:
 				p.Pages = a
 			case s.Name == settings.SIPProxy && !strings.HasPrefix(a, "http://"):
-				p.SIP = append(p.SIP, a)
+				p.SIP = append(p.SIP, forPhones(a, n.cfg.SIP.ExternalHost))
 			}
 		}
 	}

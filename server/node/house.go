@@ -51,7 +51,7 @@ func (h *house) start(name string, run func(context.Context) error) {
 }
 
 // stop ends the rooms in reverse order, each after the one before it is done. When drain is over the rest are
-// stopped at once and given a last moment; what still runs then is named in the error.
+// stopped at once and given a last moment; what still runs then, and what failed on the way out, is in the error.
 func (h *house) stop(drain time.Duration) error {
 	const lastMoment = 500 * time.Millisecond
 	timer := time.NewTimer(drain)
@@ -81,8 +81,14 @@ func (h *house) stop(drain time.Duration) error {
 		timer.Reset(0)
 	}
 	h.rooms = nil
+	var err error
 	if len(stuck) > 0 {
-		return fmt.Errorf("%s did not stop within %v", strings.Join(stuck, ", "), drain)
+		err = fmt.Errorf("%s did not stop within %v", strings.Join(stuck, ", "), drain)
 	}
-	return nil
+	select {
+	case failed := <-h.failed: // on the way out, or while nobody looked
+		err = errors.Join(failed, err)
+	default:
+	}
+	return err
 }

@@ -63,6 +63,17 @@ func TestHouseReportsWhatFails(t *testing.T) {
 	}
 }
 
+func TestHouseReportsWhatFailsOnTheWayOut(t *testing.T) {
+	h := newHouse(slog.New(slog.DiscardHandler))
+	h.start("store", func(ctx context.Context) error {
+		<-ctx.Done()
+		return errors.New("disk full")
+	})
+	if err := h.stop(time.Minute); err == nil || !strings.Contains(err.Error(), "store: disk full") {
+		t.Errorf("stop = %v, want store: disk full", err)
+	}
+}
+
 func TestHouseStopIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(slog.New(slog.DiscardHandler))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -63,6 +64,18 @@ func reachable(a netip.AddrPort, externalHost string) string {
 		}
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(a.Port())))
+}
+
+// forPhones is the URL of a listener with an address that phones can use.
+func forPhones(listener, externalHost string) string {
+	u, err := url.Parse(listener)
+	if err != nil {
+		return listener
+	}
+	if a, err := netip.ParseAddrPort(u.Host); err == nil {
+		u.Host = reachable(a, externalHost)
+	}
+	return u.String()
 }
 
 // machineAddress is an address of this machine that others may know; 127.0.0.1 if it has no other.

@@ -46,7 +46,8 @@ type Node struct {
 	fab     *fabric.Fabric // set once, before anything that uses it starts
 	record  *record
 
-	directory *contract.Directory // as fab
+	directory  *contract.Directory // as fab
+	selfSigned string              // file of the certificate made here; "" when there is none
 
 	mu       sync.Mutex // guards what follows
 	services []*service

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/voice"
+	"parley/server/settings"
 )
 
 const (
@@ -54,12 +56,38 @@ func (n *Node) startRecord(ctx context.Context) error {
 		defer stop()
 		return r.keep(ctx, rev)
 	})
+	known := make(chan struct{})
 	n.house.start("node watch", func(ctx context.Context) error {
-		if err := r.bucket.Watch(ctx, "", r.changed, nil); ctx.Err() == nil {
+		if err := r.bucket.Watch(ctx, "", r.changed, func() { close(known) }); ctx.Err() == nil {
 			return err
 		}
 		return nil
 	})
+	select {
+	case <-known:
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-n.house.failed:
+		return err
+	}
+	return n.checkStores()
+}
+
+// checkStores refuses a second config service on a store of its own: callers would be given now the one truth, now
+// the other. Of two nodes that start together at least one sees the other's record, because it writes its own first.
+func (n *Node) checkStores() error {
+	dsn := n.cfg.Store.DSN.Reveal()
+	if !n.cfg.Node.Runs(settings.Conf) || dsn != "" && !strings.HasPrefix(dsn, "sqlite:") {
+		return nil
+	}
+	n.record.mu.Lock()
+	defer n.record.mu.Unlock()
+	for id, peer := range n.record.peers {
+		if id != n.cfg.Node.ID && slices.Contains(peer.Services, settings.Conf) {
+			return fmt.Errorf("store.dsn: node %s runs the config service too, and this node's store is a file of its own; "+
+				"name the same PostgreSQL on both, or leave config out of node.services here", id)
+		}
+	}
 	return nil
 }
 

@@ -124,6 +124,14 @@ func TestNodesShareTheServices(t *testing.T) {
 	edgeCfg.Fabric.User, edgeCfg.Fabric.Password = "parley", "of the nodes"
 	edge := start(t, edgeCfg, node.Options{})
 	edge.stdoutOf = core
+
+	third := config("third", t.TempDir())
+	third.Node.Services = []string{settings.Conf}
+	third.Fabric = edgeCfg.Fabric
+	if msg := wantError(t, third, node.Options{}); !strings.Contains(msg, "store.dsn: node core runs the config service too") {
+		t.Errorf("a second store: %s", msg)
+	}
+
 	edge.register("udp", "1001", 300)
 	core.awaitContacts(1)
 	await(t, func() error {

@@ -197,3 +197,16 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestClusterSampleIsValid(t *testing.T) {
+	cfg, _, err := settings.Load(settings.Sources{File: "../../configs/cluster.yaml", Env: []string{"PARLEY_FABRIC_PASSWORD=of the nodes"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cfg.RQ().Clustered() || cfg.Fabric.Replicas != 3 {
+		t.Errorf("the sample makes no cluster: %+v", cfg.Fabric)
+	}
+	if _, _, err := settings.Load(settings.Sources{File: "../../configs/cluster.yaml"}); err == nil || !strings.Contains(err.Error(), "fabric.user: user and password go together") {
+		t.Errorf("a cluster without a password: %v", err)
+	}
+}
