@@ -83,7 +83,9 @@ func BenchmarkHundredThousandKeys(b *testing.B) {
 			}
 		}
 		until := func(n *atomic.Int64, want int64) {
-			for deadline := time.Now().Add(2 * time.Minute); n.Load() < want; time.Sleep(time.Millisecond) {
+			deadline := time.Now().Add(2 * time.Minute)
+			for n.Load() < want {
+				<-time.After(time.Millisecond)
 				if time.Now().After(deadline) {
 					b.Fatalf("only %d of %d", n.Load(), want)
 				}

@@ -54,12 +54,14 @@ func child(config string) error {
 		return childWrites(s, cfg.Node)
 	}
 	fmt.Println("listen", s.Address())
-	for leader := false; ; time.Sleep(10 * time.Millisecond) {
+	leader := false
+	for range time.Tick(10 * time.Millisecond) {
 		if now := s.running().JetStreamIsLeader(); now != leader {
 			leader = now
 			fmt.Println("leader", now)
 		}
 	}
+	return nil
 }
 
 func childWrites(s *Service, node string) error {
