@@ -16,16 +16,16 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is a real Chromium with a fresh profile.
+// browser is a window of a real Chromium, with a profile of its own.
 type browser struct {
 	t   *testing.T
 	h   *house
 	ctx context.Context
 }
 
-// newBrowser starts Chromium and stops it when the test ends. There is no test of pages without a browser, so a
-// machine without one fails.
-func newBrowser(t *testing.T, h *house) *browser {
+// startChromium starts one Chromium, in which each test has a profile of its own, and stops it when t ends. There is no
+// test of pages without a browser, so a machine without one fails.
+func startChromium(t *testing.T) context.Context {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -37,32 +37,43 @@ func newBrowser(t *testing.T, h *house) *browser {
 	if path == "" {
 		t.Fatal("no chromium in PATH: the browser tests need one")
 	}
-	opts := []chromedp.ExecAllocatorOption{
+	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU,
 		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-extensions", true), chromedp.Flag("hide-scrollbars", true),
-	}
-	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, stopTab := chromedp.NewContext(alloc)
-	b := &browser{t: t, h: h, ctx: ctx}
-	var listening sync.WaitGroup
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-extensions", true), chromedp.Flag("hide-scrollbars", true))
+	ctx, stop := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Errorf("stop the browser: %v", err)
 		}
-		stopTab()
+		stop()
 		stopAlloc()
-		listening.Wait()
 	})
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // without a deadline: it would end the browser
 		t.Fatalf("start the browser: %v", err)
+	}
+	return ctx
+}
+
+// newBrowser opens a window with a profile of its own to look at h.
+func newBrowser(t *testing.T, chromium context.Context, h *house) *browser {
+	t.Helper()
+	ctx, stop := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext())
+	b := &browser{t: t, h: h, ctx: ctx}
+	var listening sync.WaitGroup
+	t.Cleanup(func() {
+		stop()
+		listening.Wait()
+	})
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatalf("open a window: %v", err)
 	}
 	messages := chromedp.Console(ctx)
 	listening.Go(func() {
 		for m, err := range messages {
 			if err != nil {
-				return // the browser has ended
+				return // the window is closed
 			}
 			complaint := m.IsException() || m.Type == "error" || m.Type == "warning" || m.Source == "security"
 			// That a page was answered with 4xx is noted there too, and is what the test wanted.

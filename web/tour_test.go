@@ -17,10 +17,23 @@ import (
 	"parley/services/tenant"
 )
 
-// TestTour walks through every page, on a desktop and on a phone, in light and dark. No page may be wider than the
+// TestBrowser uses the pages as people do.
+func TestBrowser(t *testing.T) {
+	chromium := startChromium(t)
+	for name, test := range map[string]func(*testing.T, context.Context){
+		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
+		"keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, chromium)
+		})
+	}
+}
+
+// browseTour walks through every page, on a desktop and on a phone, in light and dark. No page may be wider than the
 // screen, and the console must be silent (see newBrowser).
-func TestTour(t *testing.T) {
-	t.Parallel()
+func browseTour(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.20:5066;transport=udp", "Grandstream GXP2170 1.0.11.64")
 	h.phones.register("demo", "1001", "sip:1001@198.51.100.31:40112;transport=tls", "LinphoneAndroid/5.2.5 (Pixel 8)")
@@ -33,7 +46,7 @@ func TestTour(t *testing.T) {
 	h.web.board.mu.Lock()
 	h.web.board.scopeLocked(everywhere).samples = morning(time.Now())
 	h.web.board.mu.Unlock()
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
 	for _, p := range []struct{ name, path, wait string }{
@@ -68,10 +81,9 @@ func morning(now time.Time) []sample {
 	return out
 }
 
-func TestBrowserSignIn(t *testing.T) {
-	t.Parallel()
+func browseSignIn(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{tenant: func(c *tenant.Config) { c.Lockout.NameFailures = 3 }})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	try := func(user, password string) {
 		b.do(b.open("/signin"), chromedp.SendKeys("#user", user), chromedp.SendKeys("#password", password), chromedp.Click("button.primary"))
 	}
@@ -100,10 +112,9 @@ func TestBrowserSignIn(t *testing.T) {
 	b.shoot("signin-locked-phone-dark")
 }
 
-func TestBrowserExtension(t *testing.T) {
-	t.Parallel()
+func browseExtension(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{config: func(c *Config) { c.PublicURL = "http://voice.example.com:8080" }})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(prefer("light"), desktop())
 	b.signIn("anna.admin")
 	b.do(chromedp.Click(`nav a[href$="/extensions"]`))
@@ -147,10 +158,9 @@ func TestBrowserExtension(t *testing.T) {
 	b.see("tbody", "anna.admin")
 }
 
-func TestBrowserLiveUpdates(t *testing.T) {
-	t.Parallel()
+func browseLiveUpdates(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
 	stay := func() { eval[bool](b, `window.stayed = true`) }
@@ -197,10 +207,9 @@ func TestBrowserLiveUpdates(t *testing.T) {
 	b.see(".contact", "Desk phone/9")
 }
 
-func TestBrowserDarkMode(t *testing.T) {
-	t.Parallel()
+func browseDarkMode(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	dark := func() bool {
 		return eval[bool](b, `(() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number); return r + g + b < 200; })()`)
 	}
@@ -224,11 +233,10 @@ func TestBrowserDarkMode(t *testing.T) {
 	b.wait("the page is light", `document.documentElement.dataset.theme === "light"`)
 }
 
-// TestBrowserKeyboard signs in, creates an extension and signs out without a mouse.
-func TestBrowserKeyboard(t *testing.T) {
-	t.Parallel()
+// browseKeyboard signs in, creates an extension and signs out without a mouse.
+func browseKeyboard(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(desktop(), b.open("/signin"))
 	if got := b.focused(); got != "user" {
 		t.Errorf("the focus starts on %q, want the name", got)
@@ -275,11 +283,10 @@ func TestBrowserKeyboard(t *testing.T) {
 	b.at("/bans")
 }
 
-// TestBrowserWithoutScript does the essential things with JavaScript switched off.
-func TestBrowserWithoutScript(t *testing.T) {
-	t.Parallel()
+// browseWithoutScript does the essential things with JavaScript switched off.
+func browseWithoutScript(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(desktop(), command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 	b.do(b.open("/signin"), chromedp.SendKeys("#user", "root"), chromedp.SendKeys("#password", testPassword), chromedp.Click("button.primary"))
 	b.see(".live", "Live updates need JavaScript")
@@ -295,11 +302,10 @@ func TestBrowserWithoutScript(t *testing.T) {
 	b.at("/signin")
 }
 
-// TestManyEventsKeepThePageAlive floods the platform with registrations while somebody looks.
-func TestManyEventsKeepThePageAlive(t *testing.T) {
-	t.Parallel()
+// browseManyEventsKeepThePageAlive floods the platform with registrations while somebody looks.
+func browseManyEventsKeepThePageAlive(t *testing.T, chromium context.Context) {
 	h := newHouse(t, setUp{})
-	b := newBrowser(t, h)
+	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
 	b.see("[data-live-state]", "Live")
