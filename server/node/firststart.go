@@ -208,6 +208,9 @@ func (n *Node) provision(ctx context.Context, req contract.ConfigApplyRequest) e
 // panel is what is printed when the node is ready.
 func (n *Node) panel(ctx context.Context, accounts *panel.Accounts) panel.Panel {
 	p := panel.Panel{Node: n.cfg.Node.ID, Version: n.opts.Version, DataDir: n.dir.path, Certificate: n.selfSigned, Accounts: accounts}
+	if n.cfg.Node.DataDir != settings.Default().Node.DataDir {
+		p.Flags = " --data-dir " + n.dir.path
+	}
 	var waiting []string
 	for _, s := range n.Status(ctx).Services {
 		if s.Level < obs.LevelDegraded {

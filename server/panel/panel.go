@@ -16,6 +16,7 @@ type Panel struct {
 	SIP         []string // where phones register, as udp://host:port
 	DataDir     string
 	Certificate string // file of the self-signed certificate that phones may be given; "" = there is none
+	Flags       string // what commands on this machine need to find the node, with a blank before; "" = nothing
 	Accounts    *Accounts
 }
 
@@ -60,7 +61,7 @@ func (p Panel) doors(b *box) {
 		b.field("Certificate", p.Certificate+" (self-signed; give it to phones that check)")
 	}
 	b.field("Data", p.DataDir)
-	b.field("Watch", "parley status")
+	b.field("Watch", "parley status"+p.Flags)
 }
 
 func (p Panel) secrets(b *box) {
@@ -97,7 +98,8 @@ func (p Panel) secrets(b *box) {
 	b.field("Proxy", address+"  (the address of this machine, as the phone sees it)")
 	b.line("")
 	b.line("Lost a password? Sign in and set a new one under Extensions. Lost the administrator's?")
-	b.line("`parley token --user " + a.Admin.Name + "` on this machine gives a token for REST, which can set it.")
+	b.line("This gives a token for REST, which can set it:")
+	b.line("  parley token --user " + a.Admin.Name + p.Flags)
 }
 
 func (a Account) row() string { return fmt.Sprintf("%-6s %s", a.Name, a.Password) }
