@@ -270,6 +270,32 @@ func TestOpenEndpoints(t *testing.T) {
 	}
 }
 
+// TestMetricsKeepTheirLabels mixes methods on one connection: a label taken from Fiber without a copy would change
+// with the next request.
+func TestMetricsKeepTheirLabels(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, setUp{})
+	v := h.visitor()
+	for range 3 {
+		v.post("/signin", "/signin", "user", "root", "password", "wrong")
+		v.do("DELETE", "/signin", nil, nil)
+		v.get("/signin")
+	}
+	for _, line := range strings.Split(v.get("/metrics").body, "\n") {
+		_, method, found := strings.Cut(line, `method="`)
+		if !found || !strings.HasPrefix(line, "parley_web_requests_total") {
+			continue
+		}
+		method, _, _ = strings.Cut(method, `"`)
+		if method != "GET" && method != "POST" && method != "other" {
+			t.Errorf("a metric has the method %q: %s", method, line)
+		}
+	}
+	if got := testutil.ToFloat64(h.web.metrics.requests.WithLabelValues("POST", "401")); got != 3 {
+		t.Errorf("POST 401 counted %v times, want 3", got)
+	}
+}
+
 func TestPagesSayWhenTheRegistrarIsAway(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, setUp{})

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"net/url"
 	"strconv"
 	"time"
@@ -108,7 +109,9 @@ func changesOf(changes []contract.ConfigChange) []changeView {
 			case voice.KindTenant:
 				v.Href = "/tenants/" + url.PathEscape(c.Key) + "/edit"
 			case voice.KindDN:
-				v.Href = tenantPath(c.Tenant, "extensions", c.Key)
+				if isExtension(c.After) {
+					v.Href = tenantPath(c.Tenant, "extensions", c.Key)
+				}
 			case voice.KindPerson:
 				v.Href = tenantPath(c.Tenant, "people", c.Key, "edit")
 			}
@@ -116,4 +119,10 @@ func changesOf(changes []contract.ConfigChange) []changeView {
 		out = append(out, v)
 	}
 	return out
+}
+
+// isExtension tells whether a number's body is that of an extension, which has a page.
+func isExtension(body json.RawMessage) bool {
+	var dn struct{ Type voice.DNType }
+	return json.Unmarshal(body, &dn) == nil && dn.Type == voice.DNExtension
 }

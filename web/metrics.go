@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/web/live"
@@ -47,11 +48,14 @@ func newMetrics(reg prometheus.Registerer, hub *live.Hub, h *handouts) *metrics 
 	return m
 }
 
-// methods that pages know; anything else is counted as one.
-var knownMethods = map[string]bool{"GET": true, "HEAD": true, "POST": true}
-
 func (m *metrics) request(method string, code int, took time.Duration) {
-	if !knownMethods[method] {
+	// A label is kept for good, and the string given is a view into a buffer that Fiber uses again.
+	switch method {
+	case fiber.MethodGet:
+		method = fiber.MethodGet
+	case fiber.MethodPost:
+		method = fiber.MethodPost
+	default:
 		method = "other"
 	}
 	m.requests.WithLabelValues(method, strconv.Itoa(code)).Inc()
