@@ -14,6 +14,7 @@ import (
 )
 
 func TestApplyTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		first := r.mustApply(demoFile)
 		if len(first.Changes) != 13 || first.Unchanged != 0 {
@@ -39,6 +40,7 @@ func TestApplyTwiceChangesNothing(t *testing.T) {
 }
 
 func TestDryRunTellsAndWritesNothing(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		changed := strings.NewReplacer("name: Alice", "name: Alicia", `contact: "*"`, `contact: "sip:10.0.0.1"`, "english: 8", "english: 9", ", {name: billing}", ", {name: billing}, {name: latin}").Replace(demoFile)
@@ -63,6 +65,7 @@ func TestDryRunTellsAndWritesNothing(t *testing.T) {
 }
 
 func TestOneBadEntryChangesNothing(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		bad := strings.Replace(demoFile, "application: welcome}", "application: wellcome}", 1)
 		_, err := r.applyText(bad)
@@ -74,6 +77,7 @@ func TestOneBadEntryChangesNothing(t *testing.T) {
 }
 
 func TestApplyNamesFileLineAndField(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	for _, c := range []struct {
 		name, yaml   string
@@ -96,9 +100,14 @@ func TestApplyNamesFileLineAndField(t *testing.T) {
 		{"missing field", "tenants:\n  - name: a\n    default: true\n    dns:\n      - type: extension\n", 5, 9, "tenants[0].dns[0].number", "not a number"},
 		{"alias", "tenants:\n  - name: &x a\n", 2, 11, "tenants[0].name", "anchor"},
 		{"not YAML", "tenants: [\n  {name: a", 0, 0, "(file)", "not valid YAML"},
-		{"two documents", "tenants: []\n---\ntenants: []\n", 0, 0, "(file)", "more than one document"},
+		{"two documents", "tenants: []\n---\ntenants: []\n", 2, 1, "(file)", "more than one document"},
 		{"too deep", "tenants: " + strings.Repeat("[", 200), 1, 42, "(file)", "nested more than"},
 		{"too deep in a line", "tenants: \n  " + strings.Repeat("- ", 200) + "x", 2, 67, "(file)", "nested more than"},
+		{"complex key", "? tenants\n: []\n", 1, 1, "(file)", "complex key"},
+		{"directive", "%YAML 1.2\n---\ntenants: []\n", 1, 1, "(file)", "directive"},
+		{"too many keys", "tenants:\n  - name: a\n    options:\n" + strings.Repeat("      a: b\n", 2000), 1028, 8, "(file)", "keys in one mapping"},
+		{"too many empty entries", "tenants:\n  - dns:\n" + strings.Repeat("    -\n", 2000), 1027, 5, "(file)", "nothing behind"},
+		{"too many empty values", "tenants:\n" + strings.Repeat("  - a:\n", 2000), 1026, 6, "(file)", "nothing behind"},
 		{"empty", "# nothing\n", 0, 0, "tenants", "missing"},
 		{"file that did not come", "tenants:\n  - name: a\n    default: true\n    scripts:\n      - {name: s, scxml_file: s.scxml}\n", 5, 31, "tenants[0].scripts[0].scxml_file", "did not come"},
 		{"domain of two", "tenants:\n  - {name: a, default: true, domains: [x.test]}\n  - {name: b, domains: [x.test]}\n", 3, 25, "tenants[1].domains[0]", `tenant "a"`},
@@ -125,6 +134,7 @@ func TestApplyNamesFileLineAndField(t *testing.T) {
 }
 
 func TestApplyTellsAllProblemsUpToALimit(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	var b strings.Builder
 	b.WriteString("tenants:\n  - name: a\n    default: true\n    dns:\n")
@@ -139,6 +149,7 @@ func TestApplyTellsAllProblemsUpToALimit(t *testing.T) {
 }
 
 func TestApplyLeavesWhatItDoesNotName(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		res := r.mustApply("tenants:\n  - name: demo\n    dns: [{number: '1003', type: extension, password: s3cret-1003}]\n")
@@ -157,6 +168,7 @@ func TestApplyLeavesWhatItDoesNotName(t *testing.T) {
 }
 
 func TestPruneStaysWithinTenantAndKind(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		r.mustApply("tenants: [{name: acme, domains: [acme.local], dns: [{number: '1', type: extension}]}]")
@@ -189,6 +201,7 @@ func TestPruneStaysWithinTenantAndKind(t *testing.T) {
 }
 
 func TestApplyTakesFilesAlong(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	text := strings.Replace(demoFile, "scxml: |\n          <scxml xmlns=\"http://www.w3.org/2005/07/scxml\" version=\"1.0\">\n            <state id=\"s\"/>\n          </scxml>", "scxml_file: scxml/welcome.scxml", 1)
 	req := contract.ConfigApplyRequest{File: "demo.yaml", YAML: []byte(text), Files: map[string][]byte{"scxml/welcome.scxml": []byte("<scxml/>")}}
@@ -204,6 +217,7 @@ func TestApplyTakesFilesAlong(t *testing.T) {
 }
 
 func TestExportGivesBackWhatApplyTakes(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		r.mustApply(`tenants: [{name: acme, domains: [acme.local], options: {a: "x: y", b: "true", c: "", d: "0800", e: "line\nline\n", f: " x ", g: "#", h: "null", i: "é☎"}, skills: [{name: "yes"}, {name: "12"}]}]`)
@@ -245,6 +259,7 @@ func TestExportGivesBackWhatApplyTakes(t *testing.T) {
 }
 
 func TestExportOfNothing(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	res, err := r.Export(t.Context(), contract.ConfigExportRequest{})
 	if err != nil {
@@ -256,6 +271,7 @@ func TestExportOfNothing(t *testing.T) {
 }
 
 func TestDigestsOfAnotherRealmAreRefused(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	full, err := r.Export(t.Context(), contract.ConfigExportRequest{Secrets: true})
@@ -267,6 +283,7 @@ func TestDigestsOfAnotherRealmAreRefused(t *testing.T) {
 }
 
 func TestCheckWithoutAStore(t *testing.T) {
+	t.Parallel()
 	if err := Check(contract.ConfigApplyRequest{File: "demo.yaml", YAML: []byte(demoFile)}); err != nil {
 		t.Errorf("Check of a good file = %v", readable(err))
 	}
@@ -281,6 +298,7 @@ func FuzzApplyFile(f *testing.F) {
 	f.Add([]byte("tenants: [{name: a, default: true, dns: [{number: 1, type: extension, options: {a: {b: 0x1F}}}]}]"))
 	f.Add([]byte("tenants:\n- name: &a b\n  domains: *a\n"))
 	f.Add([]byte("? [a, b]\n: {c: !!str d}\n"))
+	f.Add([]byte("--- # c\ntenants:\n- name: a\n  dns:\n  - number: 1\n    options: {}\n"))
 	f.Add([]byte("tenants: [{<<: {name: x}}]"))
 	f.Add([]byte("tenants:\n  - name: \"\\u0000\"\n    skills: [{name: 'a b'}, ~, 3]"))
 	if seed, err := os.ReadFile("../../configs/parley.yaml"); err == nil {

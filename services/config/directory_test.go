@@ -36,6 +36,7 @@ func directory(t testing.TB, f *fabric.Fabric) (d *contract.Directory, stop func
 }
 
 func TestDirectoryKnowsAndFollows(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	d, _ := directory(t, r.f)
@@ -95,6 +96,7 @@ func TestDirectoryKnowsAndFollows(t *testing.T) {
 }
 
 func TestDirectoryWaitsForTheService(t *testing.T) {
+	t.Parallel()
 	f := fabrictest.New(t)
 	d, stop := directory(t, f)
 	if _, ok := d.TenantByHost("demo.local"); ok {
@@ -114,6 +116,7 @@ func TestDirectoryWaitsForTheService(t *testing.T) {
 }
 
 func TestDirectoryClosesGaps(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{idle: true}) // announces nothing
 	stop, err := r.open(t.Context())
 	if err != nil {
@@ -135,6 +138,7 @@ func TestDirectoryClosesGaps(t *testing.T) {
 }
 
 func TestDirectorySurvivesNonsenseOnTheStream(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	d, _ := directory(t, r.f)

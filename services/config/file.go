@@ -17,10 +17,13 @@ import (
 	"parley/internal/voice"
 )
 
-// Limits of a provisioning file. The parser is recursive, and a deep enough nesting would end the process.
+// Limits of a provisioning file, checked on its tokens before they are parsed: the parser is recursive, so that a deep
+// enough nesting would end the process, and takes time with the square of the keys of a mapping and of entries left empty.
 const (
-	maxFile    = 32 << 20 // bytes
+	maxFile    = 16 << 20 // bytes; 100,000 numbers take about 9 MB
 	maxNesting = 32       // of flow collections and of lists on one line
+	maxKeys    = 1024     // of one mapping
+	maxEmpty   = 1024     // entries of lists with nothing in them
 )
 
 // file is a provisioning file, parsed but not yet understood.
@@ -40,14 +43,14 @@ func parseFile(name string, text []byte, files map[string][]byte, kinds kinds, o
 		return f
 	}
 	tokens := lexer.Tokenize(string(text))
-	if t := tooDeep(tokens); t != nil {
+	if t, why := unreasonable(tokens); t != nil {
 		at.Line, at.Column = t.Position.Line, t.Position.Column
-		out.add(at, "is nested more than %d deep here", maxNesting)
+		out.add(at, "%s", why)
 		return f
 	}
 	tree, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // reported by us, with what else is wrong
 	if err != nil {
-		reason := err.Error()
+		reason := "it cannot be read" // the error's own text would quote the file, passwords included
 		if y, ok := errors.AsType[yaml.Error](err); ok {
 			reason = y.GetMessage()
 			if t := y.GetToken(); t != nil && t.Position != nil {
@@ -69,28 +72,84 @@ func parseFile(name string, text []byte, files map[string][]byte, kinds kinds, o
 	return f
 }
 
-// tooDeep returns the token at which the nesting passes the limit.
-func tooDeep(tokens token.Tokens) *token.Token {
-	flow, onLine, line := 0, 0, 0
-	for _, t := range tokens {
+// unreasonable returns the token at which a file passes a limit, and which.
+func unreasonable(tokens token.Tokens) (at *token.Token, why string) {
+	flow, onLine, line, empty := 0, 0, 0, 0
+	keys := map[int]int{} // of the block mapping that is open at a column
+	tokens = slices.DeleteFunc(slices.Clone(tokens), func(t *token.Token) bool { return t.Type == token.CommentType })
+	for i, t := range tokens {
 		if t.Position.Line != line {
 			onLine, line = 0, t.Position.Line
+			if flow == 0 {
+				closeDeeper(keys, t.Position.Column)
+			}
 		}
 		switch t.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			flow++
 		case token.MappingEndType, token.SequenceEndType:
 			flow = max(flow-1, 0)
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType, token.MappingValueType:
-			if flow == 0 {
+		case token.MappingKeyType:
+			return t, "has a complex key ('?'), which is not understood here"
+		case token.DocumentEndType, token.DirectiveType:
+			return t, "has a document end or a directive, which are not understood here"
+		case token.DocumentHeaderType:
+			if i > 0 {
+				return t, "holds more than one document; keep one"
+			}
+		case token.SequenceEntryType, token.AnchorType, token.TagType:
+			onLine++
+		case token.MappingValueType:
+			if flow == 0 && i > 0 {
 				onLine++
+				keys[tokens[i-1].Position.Column]++
+			}
+			if i > 0 && keys[tokens[i-1].Position.Column] > maxKeys {
+				return t, fmt.Sprintf("has more than %d keys in one mapping", maxKeys)
 			}
 		}
-		if flow > maxNesting || onLine > maxNesting {
-			return t
+		if flow == 0 && isEmpty(tokens, i) {
+			empty++
+		}
+		switch {
+		case flow > maxNesting || onLine > maxNesting:
+			return t, fmt.Sprintf("is nested more than %d deep here", maxNesting)
+		case empty > maxEmpty:
+			return t, fmt.Sprintf("has more than %d keys or list entries with nothing behind them", maxEmpty)
 		}
 	}
-	return nil
+	return nil, ""
+}
+
+// isEmpty tells whether token i begins a list entry or the value of a key that holds nothing.
+func isEmpty(tokens token.Tokens, i int) bool {
+	t := tokens[i]
+	if t.Type != token.SequenceEntryType && t.Type != token.MappingValueType {
+		return false
+	}
+	if i+1 == len(tokens) {
+		return true
+	}
+	next := tokens[i+1]
+	if next.Position.Line == t.Position.Line {
+		return false
+	}
+	if t.Type == token.MappingValueType && i > 0 {
+		t = tokens[i-1] // the key
+		if next.Type == token.SequenceEntryType && next.Position.Column == t.Position.Column {
+			return false // its list
+		}
+	}
+	return next.Position.Column <= t.Position.Column
+}
+
+// closeDeeper forgets the mappings that a line beginning at column ends.
+func closeDeeper(keys map[int]int, column int) {
+	for c := range keys {
+		if c > column {
+			delete(keys, c)
+		}
+	}
 }
 
 func (f *file) position(n ast.Node, field string) voice.FieldError {
@@ -130,7 +189,7 @@ func (f *file) read(out *problems) []entry {
 	var entries []entry
 	r.mapping(f.root, "(file)", func(name string, key, value ast.Node) {
 		if name != "tenants" {
-			out.add(f.position(key, name), "is not known here; a provisioning file has tenants only")
+			out.add(f.position(key, join("", name)), "is not known here; a provisioning file has tenants only")
 			return
 		}
 		r.sequence(value, "tenants", func(i int, n ast.Node) {
@@ -379,6 +438,9 @@ func scalar(n ast.Node) (string, bool) {
 }
 
 func join(path, name string) string {
+	if name == "" {
+		name = `""`
+	}
 	if path == "" || path == "(file)" {
 		return name
 	}

@@ -19,7 +19,7 @@ import (
 const (
 	apiBase     = "/api/v1"
 	yamlType    = "application/yaml"
-	maxApply    = 44 << 20 // bytes of a request with a provisioning file: in JSON it grows by a third
+	maxApply    = 22 << 20 // bytes of a request with a provisioning file: in JSON it grows by a third
 	maxResource = 3 << 20  // bytes of a request with one resource
 )
 

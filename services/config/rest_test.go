@@ -42,6 +42,7 @@ func (r *rig) call(who, method, path, body string, header ...string) (int, http.
 }
 
 func TestRESTLifeOfAResource(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		const path = "/api/v1/tenants/demo/dns/1003"
@@ -94,6 +95,7 @@ func TestRESTLifeOfAResource(t *testing.T) {
 }
 
 func TestRESTRights(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	r.mustApply("tenants: [{name: acme, domains: [acme.local]}]")
@@ -146,6 +148,7 @@ func TestRESTRights(t *testing.T) {
 }
 
 func TestRESTListPagesAndFilters(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	var got []string
@@ -179,6 +182,7 @@ func TestRESTListPagesAndFilters(t *testing.T) {
 }
 
 func TestRESTApply(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		apply := func(who, query, contentType, body string) (int, string) {
 			status, _, text := r.call(who, "POST", "/api/v1/apply?"+query, body, "Content-Type", contentType)
@@ -228,6 +232,7 @@ func TestRESTApply(t *testing.T) {
 }
 
 func TestRESTDocument(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	_, _, body := r.call("", "GET", "/openapi.json", "")
 	for _, want := range []string{
@@ -241,6 +246,7 @@ func TestRESTDocument(t *testing.T) {
 }
 
 func TestMetricsAreReal(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	r.call("admin", "GET", "/api/v1/tenants/demo/dns/1001", "")
@@ -283,6 +289,7 @@ config_redis_state{location="n1",redis_cluster_name="jetstream"} 2
 }
 
 func TestHealthFollowsTheDatabase(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{idle: true})
 	r.checkStore(t.Context())
 	if _, checks := r.health.Report(); checks[2].Name != checkStore || checks[2].Level != obs.LevelPass {

@@ -114,8 +114,14 @@ func start(t testing.TB, o rigOptions) *rig {
 
 // both runs a test on each database.
 func both(t *testing.T, test func(t *testing.T, r *rig)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, start(t, rigOptions{})) })
-	t.Run("postgres", func(t *testing.T) { test(t, start(t, rigOptions{dsn: postgres.Database(t)})) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, start(t, rigOptions{}))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, start(t, rigOptions{dsn: postgres.Database(t)}))
+	})
 }
 
 // eventually polls until ok, and fails with what was waited for.

@@ -17,6 +17,7 @@ import (
 )
 
 func TestPasswordsBecomeWhatVerificationNeeds(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		dn, _ := get[voice.DN](r, "demo", voice.KindDN, "1001", true)
@@ -37,6 +38,7 @@ func TestPasswordsBecomeWhatVerificationNeeds(t *testing.T) {
 }
 
 func TestNoSecretInHistoryDiffOrList(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		res := r.mustApply(demoFile)
 		again := r.mustApply(strings.ReplaceAll(demoFile, "s3cret-1001", "s3cret-new1"))
@@ -72,6 +74,7 @@ func TestNoSecretInHistoryDiffOrList(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		const skill = `{"name":"spanish"}`
@@ -110,6 +113,7 @@ func TestVersions(t *testing.T) {
 }
 
 func TestTwoWritersOfOneVersion(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		const writers = 12
@@ -143,6 +147,7 @@ func TestTwoWritersOfOneVersion(t *testing.T) {
 }
 
 func TestPutKeepsThePassword(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		if _, err := r.putBody("demo", voice.KindDN, "1001", 1, `{"number":"1001","type":"extension","name":"New name"}`); err != nil {
@@ -167,6 +172,7 @@ func TestPutKeepsThePassword(t *testing.T) {
 }
 
 func TestPutRefuses(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	for _, c := range []struct {
@@ -228,6 +234,7 @@ func TestPutRefuses(t *testing.T) {
 }
 
 func TestDeleteOfWhatIsReferredTo(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		for _, c := range []struct {
@@ -254,6 +261,7 @@ func TestDeleteOfWhatIsReferredTo(t *testing.T) {
 }
 
 func TestTenants(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		tenant := func(name, body string) error {
 			_, err := r.putBody(voice.SystemTenant, voice.KindTenant, name, -1, body)
@@ -289,6 +297,7 @@ func TestTenants(t *testing.T) {
 }
 
 func TestRealmIsFixedByPasswords(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		r.mustApply(demoFile)
 		put := func(body string) error {
@@ -310,6 +319,7 @@ func TestRealmIsFixedByPasswords(t *testing.T) {
 }
 
 func TestSystemRoleBelongsToTheDefaultTenant(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	r.mustApply(demoFile)
 	r.mustApply("tenants: [{name: acme, domains: [acme.local]}]")
@@ -323,6 +333,7 @@ func TestSystemRoleBelongsToTheDefaultTenant(t *testing.T) {
 }
 
 func TestChangesAreAnnounced(t *testing.T) {
+	t.Parallel()
 	both(t, func(t *testing.T, r *rig) {
 		events := follow(t, r.f)
 		res := r.mustApply(demoFile)
@@ -368,6 +379,7 @@ func follow(t *testing.T, f *fabric.Fabric) <-chan voice.ConfigChanged {
 }
 
 func TestWhatWasNotAnnouncedIsAnnouncedLater(t *testing.T) {
+	t.Parallel()
 	both := func(t *testing.T, dsn string) {
 		first := start(t, rigOptions{dsn: dsn, dir: t.TempDir(), idle: true}) // its announcer never runs: as killed in between
 		dir := t.TempDir()
@@ -400,6 +412,7 @@ func TestWhatWasNotAnnouncedIsAnnouncedLater(t *testing.T) {
 }
 
 func TestClusterSecret(t *testing.T) {
+	t.Parallel()
 	r := start(t, rigOptions{})
 	a, err := fabric.Call(t.Context(), r.f, contract.ClusterSecret, "nonce")
 	if err != nil || len(a) != 32 {
