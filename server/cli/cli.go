@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/alecthomas/kong"
 )
@@ -75,12 +74,9 @@ func Main(ctx context.Context, args []string, env Env) int {
 	}
 }
 
-// Main's commands print with these; a failed write to a terminal or pipe has nobody left to tell, but the exit
-// status says so.
+// printf is fmt.Fprintf for commands, which return its error: a full disk or a closed pipe behind standard output is a
+// failure like any other.
 func printf(w io.Writer, format string, args ...any) error {
 	_, err := fmt.Fprintf(w, format, args...)
-	if errors.Is(err, os.ErrClosed) {
-		return errReported
-	}
 	return err
 }
