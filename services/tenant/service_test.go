@@ -25,6 +25,7 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/obs"
+	"parley/internal/passwd"
 	"parley/internal/store"
 	"parley/internal/voice"
 	"parley/services/config"
@@ -36,6 +37,9 @@ func TestMain(m *testing.M) {
 }
 
 const password = "correct horse battery"
+
+// testHash takes its time, so it is made once.
+var testHash = sync.OnceValue(func() string { return passwd.Hash(password) })
 
 var here = netip.MustParseAddr("192.0.2.10")
 
@@ -71,8 +75,8 @@ func start(t *testing.T, edit func(*Config)) *rig {
 	startConfig(t, f)
 	put(t, f, voice.SystemTenant, voice.KindTenant, "demo", voice.Tenant{Name: "demo", Domains: []string{"demo.local"}, Default: true})
 	put(t, f, voice.SystemTenant, voice.KindTenant, "acme", voice.Tenant{Name: "acme", Domains: []string{"acme.example"}})
-	put(t, f, "demo", voice.KindPerson, "alice", voice.Person{Username: "alice", Password: password, Roles: []voice.Role{voice.RoleAgent, voice.RoleAdmin}})
-	put(t, f, "demo", voice.KindPerson, "gone", voice.Person{Username: "gone", Password: password, Disabled: true})
+	put(t, f, "demo", voice.KindPerson, "alice", voice.Person{Username: "alice", PasswordHash: testHash(), Roles: []voice.Role{voice.RoleAgent, voice.RoleAdmin}})
+	put(t, f, "demo", voice.KindPerson, "gone", voice.Person{Username: "gone", PasswordHash: testHash(), Disabled: true})
 	return startOn(t, f, edit)
 }
 
@@ -182,6 +186,7 @@ func (r *rig) verifies(token string) (voice.Principal, error) {
 }
 
 func TestSignInGivesATokenThatVerifies(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	s := r.session()
 	want := voice.Principal{Tenant: "demo", User: "alice", Roles: []voice.Role{voice.RoleAgent, voice.RoleAdmin}}
@@ -199,6 +204,7 @@ func TestSignInGivesATokenThatVerifies(t *testing.T) {
 }
 
 func TestSignInRefusesAllStrangersAlike(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *Config) { c.Lockout.SourceFailures = 1000 })
 	for name, c := range map[string][3]string{
 		"wrong password":         {"", "alice", "wrong"},
@@ -228,6 +234,7 @@ func TestSignInRefusesAllStrangersAlike(t *testing.T) {
 
 // TestUnknownNamesTakeAsLong compares the work, not the clock: each refusal must have verified exactly one password.
 func TestUnknownNamesTakeAsLong(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	work := func() uint64 {
 		families, err := r.reg.Gather()
@@ -253,6 +260,7 @@ func TestUnknownNamesTakeAsLong(t *testing.T) {
 }
 
 func TestLockoutByNameThenBySource(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *Config) { c.Lockout.NameFailures, c.Lockout.SourceFailures = 3, 7 })
 	clock := newClock(r)
 	for _, name := range []string{"alice", "nobody"} { // the same for a name that does not exist
@@ -303,6 +311,7 @@ func (c *clock) advance(d time.Duration) {
 }
 
 func TestTooManySignInsAtOnceAreSentAway(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *Config) { c.Verifications, c.Waiting = 1, 2 })
 	r.checks.slots <- struct{}{} // a verification that takes its time
 	var wg sync.WaitGroup
@@ -337,6 +346,7 @@ func TestTooManySignInsAtOnceAreSentAway(t *testing.T) {
 }
 
 func TestTokenEnds(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*rig){
 		"disabled": func(r *rig) {
 			put(r.t, r.f, "demo", voice.KindPerson, "alice", voice.Person{Username: "alice", Disabled: true})
@@ -380,6 +390,7 @@ func TestTokenEnds(t *testing.T) {
 }
 
 func TestRolesFollowThePerson(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	s := r.session()
 	if _, err := r.verifies(s.Token); err != nil { // now remembered
@@ -393,6 +404,7 @@ func TestRolesFollowThePerson(t *testing.T) {
 }
 
 func TestNewPasswordCountsAtOnce(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	if _, err := r.verifies(r.session().Token); err != nil { // the old password is remembered
 		t.Fatal(err)
@@ -411,11 +423,12 @@ func TestNewPasswordCountsAtOnce(t *testing.T) {
 }
 
 func TestRevokedOnEveryNodeAndAfterARestart(t *testing.T) {
+	t.Parallel()
 	server := fabrictest.Server(t, t.TempDir())
 	f1, f2 := fabrictest.Connect(t, server, "n1"), fabrictest.Connect(t, server, "n2")
 	startConfig(t, f1)
 	put(t, f1, voice.SystemTenant, voice.KindTenant, "demo", voice.Tenant{Name: "demo", Domains: []string{"demo.local"}, Default: true})
-	put(t, f1, "demo", voice.KindPerson, "alice", voice.Person{Username: "alice", Password: password})
+	put(t, f1, "demo", voice.KindPerson, "alice", voice.Person{Username: "alice", PasswordHash: testHash()})
 	one, two := startOn(t, f1, nil), startOn(t, f2, nil)
 	s, kept := one.session(), one.session()
 	if _, err := two.verifies(s.Token); err != nil {
@@ -447,6 +460,7 @@ func TestRevokedOnEveryNodeAndAfterARestart(t *testing.T) {
 }
 
 func TestIssueToken(t *testing.T) {
+	t.Parallel()
 	r := start(t, func(c *Config) { c.MaxTokenTTL = 48 * time.Hour })
 	issue := func(req contract.IssueTokenRequest) (contract.Session, error) {
 		return fabric.Call(context.Background(), r.f, contract.IssueToken, req)
@@ -472,6 +486,7 @@ func TestIssueToken(t *testing.T) {
 }
 
 func TestREST(t *testing.T) {
+	t.Parallel()
 	r := start(t, nil)
 	do := func(method, path, token, body string) (int, string) {
 		t.Helper()
@@ -549,6 +564,7 @@ func TestREST(t *testing.T) {
 }
 
 func TestWaitsForTheConfiguration(t *testing.T) {
+	t.Parallel()
 	f := fabrictest.New(t)
 	svc, err := New(Options{Fabric: f, Config: DefaultConfig(), Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -564,6 +580,7 @@ func TestWaitsForTheConfiguration(t *testing.T) {
 }
 
 func TestNewChecksItsArguments(t *testing.T) {
+	t.Parallel()
 	if _, err := New(Options{}); err == nil {
 		t.Error("New without anything = nil")
 	}
