@@ -3,6 +3,7 @@ package sipproxy
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -14,16 +15,20 @@ import (
 type localNode struct {
 	mu       sync.Mutex
 	requests []*sip.Request
+	acked    map[string]bool
 	invites  map[sipua.ServerTx]*sip.Request
 	hold     bool // ring, but do not answer
 	status   int  // answer INVITEs with this; 0 = 200
 }
 
-func newLocalNode() *localNode { return &localNode{invites: map[sipua.ServerTx]*sip.Request{}} }
+func newLocalNode() *localNode {
+	return &localNode{acked: map[string]bool{}, invites: map[sipua.ServerTx]*sip.Request{}}
+}
 
 func (n *localNode) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 	n.mu.Lock()
 	n.requests = append(n.requests, req)
+	n.acked[req.CallID().Value()] = n.acked[req.CallID().Value()] || req.IsAck()
 	hold, status := n.hold, n.status
 	if tx != nil && req.IsInvite() {
 		n.invites[tx] = req
@@ -46,8 +51,24 @@ func (n *localNode) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 		final := sip.NewResponseFromRequest(req, status, "Final", nil)
 		final.To().Params.Add("tag", tag)
 		final.AppendHeader(sip.NewHeader("Contact", "<sip:node@127.0.0.1:1>"))
-		tx.Respond(final)
+		n.repeat(tx, final, 500*time.Millisecond)
 	}
+}
+
+// repeat sends a final response, and a 200 again until its ACK is there or enough is enough (RFC 3261 §13.3.1.4).
+func (n *localNode) repeat(tx sipua.ServerTx, res *sip.Response, again time.Duration) {
+	tx.Respond(res)
+	if !res.IsSuccess() || again > 8*time.Second {
+		return
+	}
+	time.AfterFunc(again, func() {
+		n.mu.Lock()
+		acked := n.acked[res.CallID().Value()]
+		n.mu.Unlock()
+		if !acked {
+			n.repeat(tx, res, 2*again)
+		}
+	})
 }
 
 func (n *localNode) CancelSIP(tx sipua.ServerTx) {
