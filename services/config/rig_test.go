@@ -16,7 +16,6 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
-	"parley/internal/httpapi"
 	"parley/internal/obs"
 	"parley/internal/store"
 	"parley/internal/voice"
@@ -231,5 +230,3 @@ func wantProblem(t *testing.T, err, kind error, field, words string) {
 	}
 	t.Errorf("error = %s\nwant %v with field %s and the words %q", readable(err), kind, field, words)
 }
-
-var _ httpapi.Verifier = verifier
