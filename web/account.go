@@ -97,6 +97,15 @@ func (a account) text(password string) string {
 	return b.String()
 }
 
+// short is what must be typed into a phone, no more, so that its QR code is coarse enough for any camera.
+func (a account) short(password string) string {
+	text := "sip:" + a.User + "@" + a.Domain + "\nPassword: " + password
+	if p := a.outbound(); p != nil {
+		text += "\nProxy: " + p.proxy()
+	}
+	return text
+}
+
 // accountView is the page that shows an account once, with its password.
 type accountView struct {
 	Number, Base, Text string
@@ -114,7 +123,7 @@ func (s *Server) showAccount(r *request, number, password string) error {
 		return err
 	}
 	v := &accountView{Number: number, Base: tenantPath(r.tenant, "extensions", number), Text: a.text(password), ProvisionMinutes: int(handoutLife.Minutes())}
-	code := v.Text
+	code := a.short(password)
 	base := s.baseURL(r)
 	switch {
 	case a.outbound() == nil:
