@@ -10,14 +10,9 @@ import (
 	"parley/internal/store/pgtest"
 )
 
-var postgres *pgtest.Server // set once by TestMain
+var postgres pgtest.Server
 
 func TestMain(m *testing.M) {
-	var err error
-	if postgres, err = pgtest.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	code := m.Run()
 	if err := postgres.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

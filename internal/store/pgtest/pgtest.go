@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -29,8 +30,12 @@ import (
 
 const startTime = 30 * time.Second
 
-// Server is a running server.
+// Server is a server that starts when the first database is asked for, so that a test process which needs none (one
+// test, a fuzz worker) does not wait for it. The zero value is ready; call Stop in the end, from TestMain.
 type Server struct {
+	once sync.Once
+	err  error // of the start
+
 	dir   string
 	cmd   *exec.Cmd
 	stdin io.Closer
@@ -38,21 +43,19 @@ type Server struct {
 	next  atomic.Int64 // number of the next database
 }
 
-// Start makes a cluster and runs its server. Call Stop in the end, from TestMain for instance.
-func Start() (*Server, error) {
+// begin makes a cluster and runs its server.
+func (s *Server) begin() error {
 	bin, err := programs()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	dir, err := os.MkdirTemp("", "parley-pg-")
-	if err != nil {
-		return nil, err
+	if s.dir, err = os.MkdirTemp("", "parley-pg-"); err != nil {
+		return err
 	}
-	s := &Server{dir: dir}
 	if err := s.start(bin); err != nil {
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), s.Stop())
+		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // programs finds the newest server programs installed.
@@ -90,9 +93,9 @@ func (s *Server) start(bin string) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	// The shell holds our pipe: when this process is gone, however, its read ends and so does the server.
-	const script = `"$0" "$@" & pid=$!; read -r _; kill -INT $pid; wait $pid`
-	s.cmd = exec.Command("/bin/sh", "-c", script, filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir,
+	// The shell holds our pipe: when this process is gone, however, its read ends and so does the server with its files.
+	const script = `dir=$0; "$@" & pid=$!; read -r _; kill -INT $pid; wait $pid; code=$?; rm -rf "$dir"/*; exit $code`
+	s.cmd = exec.Command("/bin/sh", "-c", script, s.dir, filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir,
 		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=40", "-c", "shared_buffers=32MB")
 	s.cmd.SysProcAttr, s.cmd.Dir = attr, s.dir
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
@@ -155,6 +158,9 @@ func (s *Server) dsn(database string) string {
 // Database makes an empty database and returns its address. It is dropped with the server.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
+	if s.once.Do(func() { s.err = s.begin() }); s.err != nil {
+		t.Fatal(s.err)
+	}
 	db, err := sql.Open("pgx", s.dsn("postgres"))
 	if err != nil {
 		t.Fatal(err)
@@ -177,6 +183,9 @@ func (s *Server) Stop() error {
 		if werr := s.cmd.Wait(); werr != nil {
 			err = errors.Join(err, fmt.Errorf("PostgreSQL ended with %w: %s", werr, s.log.Bytes()))
 		}
+	}
+	if s.dir == "" {
+		return err
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
