@@ -8,6 +8,6 @@ targets=$(grep -roHE '^func (Fuzz[A-Za-z0-9_]*)\(' --include='*_test.go' . | sed
 [ -n "$targets" ] || { echo "fuzz: no targets found" >&2; exit 1; }
 while read -r dir name; do
   echo "== $dir $name"
-  go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" "$dir"
+  go test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 10x "$dir"
 done <<<"$targets"
 echo "fuzzed $(wc -l <<<"$targets") targets for $time each, nothing found"
