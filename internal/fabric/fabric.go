@@ -17,7 +17,7 @@ import (
 )
 
 // InProcess hands out connections to an embedded nats-server; services/rq provides it. If it also has a method
-// Credentials() (user, password string), that is what Connect presents.
+// Credentials() (user, password string), that is what Connect presents. If it is a [Syncer], promises are synced through it.
 type InProcess interface {
 	InProcessConn() (net.Conn, error)
 }
@@ -111,6 +111,9 @@ func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	r := reconciler{js: f.js, log: f.log, replicas: max(opts.Replicas, 1), limits: opts.Limits, clustered: f.nc.ConnectedClusterName() != ""}
+	if !r.clustered {
+		r.syncer, _ = opts.Server.(Syncer)
+	}
 	replicas, err := r.run(ctx)
 	if err != nil {
 		return err
@@ -118,7 +121,7 @@ func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
 	if f.puts, err = newAcks(f.nc, putWindow); err != nil {
 		return err
 	}
-	if f.pub, err = newPublisher(f.nc, opts.Buffer, f.log); err != nil {
+	if f.pub, err = newPublisher(f.nc, opts.Buffer, r.syncer, f.log); err != nil {
 		return err
 	}
 	f.consumed = newConsumed()

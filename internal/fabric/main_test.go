@@ -30,7 +30,7 @@ func testContext(t testing.TB) context.Context {
 // link is the way to a server, which can be cut and mended, and led to another server.
 type link struct {
 	mu    sync.Mutex // guards what follows
-	to    fabric.InProcess
+	to    *fabrictest.NATS
 	conns []net.Conn
 	isCut bool
 }
@@ -46,6 +46,13 @@ func (l *link) InProcessConn() (net.Conn, error) {
 		l.conns = append(l.conns, c)
 	}
 	return c, err
+}
+
+func (l *link) SyncStream(stream string) error {
+	l.mu.Lock()
+	to := l.to
+	l.mu.Unlock()
+	return to.SyncStream(stream)
 }
 
 func (l *link) cut() {
@@ -64,7 +71,7 @@ func (l *link) mend() {
 	l.isCut = false
 }
 
-func (l *link) lead(to fabric.InProcess) {
+func (l *link) lead(to *fabrictest.NATS) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.to = to

@@ -75,8 +75,9 @@ type item struct {
 
 // topic is what waits for one stream.
 type topic struct {
-	ready    []*item // heads of lanes, to be sent
-	underWay int     // handed to the sender and not settled
+	ready    []*item    // heads of lanes, to be sent
+	underWay int        // handed to the sender and not settled
+	sync     *groupSync // asked before an acknowledged event counts as stored; nil = the server has seen to it
 }
 
 // lane is a queue of items that must not overtake each other. Its first is ready, under way or to be retried, and links
@@ -90,7 +91,8 @@ type flusher struct {
 	done chan struct{}
 }
 
-func newPublisher(nc *nats.Conn, limit int, log *slog.Logger) (*publisher, error) {
+// newPublisher starts the sender. server is nil when an acknowledgement alone says that a promise is on disk.
+func newPublisher(nc *nats.Conn, limit int, server Syncer, log *slog.Logger) (*publisher, error) {
 	a, err := newAcks(nc, publishWindow*len(streamSpecs))
 	if err != nil {
 		return nil, err
@@ -101,7 +103,11 @@ func newPublisher(nc *nats.Conn, limit int, log *slog.Logger) (*publisher, error
 		lanes: map[string]*lane{}, topics: map[string]*topic{}, retryIn: retryFirst, counts: newProducerCounts(),
 	}
 	for _, s := range streamSpecs {
-		p.topics[s.name] = &topic{}
+		t := &topic{}
+		if s.class == promise && server != nil {
+			t.sync = &groupSync{server: server, stream: s.name}
+		}
+		p.topics[s.name] = t
 	}
 	p.timer = time.AfterFunc(time.Hour, p.retryNow)
 	p.timer.Stop()
@@ -210,10 +216,25 @@ func (p *publisher) sendOne(it *item) {
 	}
 	p.mu.Unlock()
 	m := &nats.Msg{Subject: it.subject, Data: it.data, Header: nats.Header{headerMsgID: {it.msgID}}}
-	err := p.acks.send(nil, m, publishAck, func(seq uint64, err error) { p.settle(it, seq, err) })
+	err := p.acks.send(nil, m, publishAck, func(seq uint64, err error) { p.acknowledged(it, seq, err) })
 	if err != nil {
 		p.settle(it, 0, err)
 	}
+}
+
+// acknowledged settles it, a promise only when it is on disk too. The map of topics never changes.
+func (p *publisher) acknowledged(it *item, seq uint64, err error) {
+	group := p.topics[it.topic].sync
+	if err != nil || group == nil {
+		p.settle(it, seq, err)
+		return
+	}
+	group.then(func(err error) {
+		if err != nil {
+			seq = 0
+		}
+		p.settle(it, seq, err)
+	})
 }
 
 var errAbandoned = errors.New("taken back by its publisher")
@@ -282,7 +303,8 @@ func (p *publisher) retryLocked(it *item, err error) {
 
 // transient tells a failure that may pass: no leader, no connection, no room, no answer.
 func transient(err error) bool {
-	return !errors.Is(err, voice.ErrInvalid) && !errors.Is(err, voice.ErrConflict) && !errors.Is(err, errClosed)
+	return !errors.Is(err, voice.ErrInvalid) && !errors.Is(err, voice.ErrConflict) && !errors.Is(err, errClosed) &&
+		!errors.Is(err, errNotSynced)
 }
 
 // lostLocked counts an event that will never be stored and says so.
@@ -360,6 +382,11 @@ func (p *publisher) close(ctx context.Context) error {
 	p.acks.close() // settles what is under way
 	p.signal()
 	<-p.done
+	for _, t := range p.topics {
+		if t.sync != nil {
+			t.sync.close() // settles what waits for the disk
+		}
+	}
 	if left := p.dropAll() - before; left > 0 {
 		return fmt.Errorf("fabric: %d events could not be published before the end", left)
 	}

@@ -20,8 +20,8 @@ import (
 type class uint8
 
 const (
-	// presence is state that renews itself or is only of use while it is fresh: acknowledged when the server has it,
-	// written to the file a moment later, fsynced every two minutes.
+	// presence is state that renews itself or is only of use while it is fresh: acknowledged when it is written to the
+	// file, fsynced every two minutes.
 	presence class = iota
 	// promise is what somebody relies on: on disk (fsynced) before it is acknowledged.
 	promise
@@ -109,8 +109,8 @@ func (s spec) with(l Limits) spec {
 	return s
 }
 
-// config is the JetStream's view of s. clustered is whether the server is one of several.
-func (s spec) config(replicas int, clustered bool) jetstream.StreamConfig {
+// config is the JetStream's view of s. optOut is whether presence has to be kept from a server that fsyncs every write.
+func (s spec) config(replicas int, optOut bool) jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:        s.name,
 		Description: s.about,
@@ -141,7 +141,7 @@ func (s spec) config(replicas int, clustered bool) jetstream.StreamConfig {
 		c.AllowMsgTTL = true
 		c.SubjectDeleteMarkerTTL = markerTTL
 	}
-	if s.class == presence && replicas == 1 && !clustered {
+	if s.class == presence && replicas == 1 && optOut {
 		// Of a replicated stream the server always syncs the Raft log, and a stream made with this mode could
 		// never become one.
 		c.PersistMode = jetstream.AsyncPersistMode
@@ -158,7 +158,8 @@ type reconciler struct {
 	log       *slog.Logger
 	replicas  int
 	limits    map[string]Limits
-	clustered bool
+	clustered bool   // the server is one of several
+	syncer    Syncer // nil: the server fsyncs by itself
 }
 
 // run returns how many replicas each stream has.
@@ -174,7 +175,7 @@ func (r *reconciler) run(ctx context.Context) (map[string]int, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
 	for _, s := range append(slices.Clone(streamSpecs[:]), bucketSpecs[:]...) {
-		want := s.with(r.limits[s.name]).config(r.replicas, r.clustered)
+		want := s.with(r.limits[s.name]).config(r.replicas, r.syncer == nil && !r.clustered)
 		g.Go(func() error {
 			n, err := r.persist(ctx, want)
 			if err != nil {
@@ -186,7 +187,26 @@ func (r *reconciler) run(ctx context.Context) (map[string]int, error) {
 			return nil
 		})
 	}
-	return replicas, g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return replicas, r.syncPromises()
+}
+
+// syncPromises puts on disk what an earlier process has left, and the streams themselves if they are new.
+func (r *reconciler) syncPromises() error {
+	if r.syncer == nil {
+		return nil
+	}
+	for _, s := range streamSpecs {
+		if s.class != promise {
+			continue
+		}
+		if err := r.syncer.SyncStream(s.name); err != nil {
+			return fmt.Errorf("stream %s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 const (
@@ -243,13 +263,22 @@ func (r *reconciler) ensure(ctx context.Context, want jetstream.StreamConfig) (r
 	if err != nil {
 		return 0, err
 	}
-	merged, changed := merge(have.CachedInfo().Config, want)
+	got := have.CachedInfo().Config
+	if got.PersistMode == jetstream.AsyncPersistMode && r.syncer != nil {
+		return 0, errAsync
+	}
+	merged, changed := merge(got, want)
 	if !changed {
 		return merged.Replicas, nil
 	}
 	_, err = r.js.UpdateStream(ctx, merged)
 	return merged.Replicas, err
 }
+
+// errAsync is about a store that a version before the first release has made: the server cannot change the mode, and to
+// delete what is stored is not for us to decide.
+var errAsync = errors.New("it was made with persist mode async, which loses acknowledged writes and cannot be changed: " +
+	"move fabric.store_dir away to begin with an empty one")
 
 // merge returns got with what want says, and whether that is a change.
 func merge(got, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {

@@ -16,7 +16,7 @@ import (
 )
 
 // inspect is a connection of its own to look at what the fabric made.
-func inspect(t testing.TB, srv *server.Server) jetstream.JetStream {
+func inspect(t testing.TB, srv fabric.InProcess) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(srv))
 	if err != nil {
@@ -39,12 +39,11 @@ func configOf(t testing.TB, js jetstream.JetStream, name string) jetstream.Strea
 	return s.CachedInfo().Config
 }
 
-// TestStreams: every stream and bucket is there, limited, and of its class of durability.
+// TestStreams: every stream and bucket is there, limited, and written before it is acknowledged.
 func TestStreams(t *testing.T) {
 	srv := fabrictest.Server(t, t.TempDir())
 	fabrictest.Connect(t, srv, "a")
 	js := inspect(t, srv)
-	promise := map[string]bool{"INTERACTIONS": true, "WORK": true, "CONFIG": true, "VOICEMAIL": true, "CDR": true}
 	var sum int64
 	names := js.StreamNames(testContext(t))
 	count := 0
@@ -55,7 +54,7 @@ func TestStreams(t *testing.T) {
 		if c.MaxBytes <= 0 || c.MaxMsgSize <= 0 || c.Storage != jetstream.FileStorage || c.Replicas != 1 {
 			t.Errorf("%s: %+v", name, c)
 		}
-		if async := c.PersistMode == jetstream.AsyncPersistMode; async == promise[name] {
+		if c.PersistMode != jetstream.DefaultPersistMode {
 			t.Errorf("%s: persist mode %v", name, c.PersistMode)
 		}
 		if bucket := strings.HasPrefix(name, "KV_"); bucket {
@@ -71,6 +70,29 @@ func TestStreams(t *testing.T) {
 	}
 	if want := fabric.StoreNeeded(nil); sum != want {
 		t.Errorf("limits add up to %d, StoreNeeded says %d", sum, want)
+	}
+}
+
+// TestServerThatSyncs: where the server fsyncs every write by itself, presence opts out. A node that would have to rely
+// on such a stream's acknowledgements later says so instead.
+func TestServerThatSyncs(t *testing.T) {
+	srv := fabrictest.Server(t, t.TempDir())
+	fabrictest.Connect(t, srv.Server, "a")
+	js := inspect(t, srv)
+	promise := map[string]bool{"INTERACTIONS": true, "WORK": true, "CONFIG": true, "VOICEMAIL": true, "CDR": true}
+	names := js.StreamNames(testContext(t))
+	for name := range names.Name() {
+		c := configOf(t, js, name)
+		if async := c.PersistMode == jetstream.AsyncPersistMode; async == promise[name] {
+			t.Errorf("%s: persist mode %v", name, c.PersistMode)
+		}
+	}
+	if err := names.Err(); err != nil {
+		t.Error(err)
+	}
+	_, err := fabric.Connect(testContext(t), fabric.Options{Node: "b", Server: srv})
+	if err == nil || !strings.Contains(err.Error(), "fabric.store_dir") {
+		t.Errorf("Connect = %v, want an error that names the store", err)
 	}
 }
 

@@ -105,7 +105,7 @@ func TestWatchExpiry(t *testing.T) {
 }
 
 // consumers counts the consumers on a bucket's stream.
-func consumers(t testing.TB, srv *server.Server, bucket string) int {
+func consumers(t testing.TB, srv *fabrictest.NATS, bucket string) int {
 	t.Helper()
 	js, err := srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true})
 	if err != nil {
@@ -306,7 +306,7 @@ func TestWatchMissingMarkers(t *testing.T) {
 }
 
 // purge empties a stream without a trace, as after the markers' own time.
-func purge(t testing.TB, srv *server.Server, stream string) {
+func purge(t testing.TB, srv fabric.InProcess, stream string) {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(srv))
 	if err != nil {

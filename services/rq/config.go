@@ -24,7 +24,7 @@ const (
 type Config struct {
 	Node          string   `yaml:"-"`         // id of this node, unique in the cluster and the same after every restart
 	StoreDir      string   `yaml:"store_dir"` // where JetStream keeps its files
-	Listen        string   `yaml:"listen"`    // host:port for NATS clients outside the process; "" = none
+	Listen        string   `yaml:"listen"`    // host:port for NATS clients outside the process; "" = none. On a single node it costs an fsync a write
 	User          string   `yaml:"user"`      // what such clients, and the other nodes of a cluster, present
 	Password      string   `yaml:"password"`  // "" = random at each start on a single node, required in a cluster
 	ClusterName   string   `yaml:"cluster_name"`
@@ -141,7 +141,7 @@ func (c Config) render() string {
 	line("  store_dir: %q", c.StoreDir)
 	line("  max_memory_store: %d", c.MaxMemory)
 	line("  max_file_store: %d", c.MaxStore)
-	line("  sync_interval: always")
+	line("  sync_interval: %s", c.syncInterval())
 	line("  request_queue_limit: %d", apiQueue)
 	line("  limits { default_max_consumers: %d }", maxConsumers)
 	line("}")
@@ -163,6 +163,18 @@ func (c Config) render() string {
 		line("}")
 	}
 	return b.String()
+}
+
+// syncAlways tells whether the server fsyncs every write before it acknowledges. It does in a cluster, where that is
+// cheap (one fsync of the Raft log for many writes), and when clients outside the process publish, since they
+// know nothing of SyncStream. A node that talks to nobody has its promises synced by internal/fabric.
+func (c Config) syncAlways() bool { return c.Clustered() || c.Listen != "" }
+
+func (c Config) syncInterval() string {
+	if c.syncAlways() {
+		return "always"
+	}
+	return `"2m"` // the server's default, set so that it is known
 }
 
 // anyPort writes port 0 as the server wants it.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"parley/internal/fabric/blocksync"
 )
 
 const (
@@ -32,6 +34,7 @@ type Service struct {
 	mu     sync.Mutex
 	server *server.Server // nil before Start and after Stop
 	lock   *os.File       // held while the server runs
+	blocks *blocksync.Store
 }
 
 // New checks cfg and starts nothing.
@@ -80,6 +83,7 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.server, s.lock = srv, lock
+	s.blocks = blocksync.New(s.cfg.StoreDir, server.DEFAULT_GLOBAL_ACCOUNT)
 	s.mu.Unlock()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "queue service started", slog.String("store", s.cfg.StoreDir), slog.String("listen", s.Address()))
 	return nil
@@ -192,6 +196,23 @@ func (s *Service) InProcessConn() (net.Conn, error) {
 		return nil, errors.New("rq: the server is not running")
 	}
 	return srv.InProcessConn()
+}
+
+// SyncStream returns when everything the server has acknowledged for the stream is on disk; see [fabric.Syncer].
+func (s *Service) SyncStream(stream string) error {
+	s.mu.Lock()
+	running, blocks := s.server != nil, s.blocks
+	s.mu.Unlock()
+	switch {
+	case !running:
+		return errors.New("rq: the server is not running")
+	case s.cfg.syncAlways():
+		return nil // it was on disk before it was acknowledged
+	}
+	if err := blocks.SyncStream(stream); err != nil {
+		return fmt.Errorf("rq: stream %s: %w", stream, err)
+	}
+	return nil
 }
 
 // Credentials are what clients of this server present; both are empty when it asks for none.

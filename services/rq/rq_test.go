@@ -2,6 +2,7 @@ package rq
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/internal/fabric"
+	"parley/internal/voice"
 )
 
 func TestSingleNode(t *testing.T) {
@@ -118,6 +120,73 @@ func TestRender(t *testing.T) {
 	}
 	if pw, _ := o.Routes[0].User.Password(); pw != cfg.Password {
 		t.Errorf("route password %q", pw)
+	}
+}
+
+// TestSyncInterval: only where somebody publishes who cannot ask for a sync does every write have its own.
+func TestSyncInterval(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		listen string
+		always bool
+	}{"alone": {"", false}, "listens": {"127.0.0.1:0", true}} {
+		cfg := DefaultConfig()
+		cfg.Node, cfg.StoreDir, cfg.Listen = "n1", t.TempDir(), c.listen
+		s, err := New(cfg, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := s.options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.SyncAlways != c.always || o.SyncInterval != 2*time.Minute {
+			t.Errorf("%s: sync always %v, interval %v", name, o.SyncAlways, o.SyncInterval)
+		}
+	}
+}
+
+// TestPromiseWithoutDisk: a record whose files cannot be synced is not reported as stored; presence is not held up.
+func TestPromiseWithoutDisk(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *Config) { c.Listen = "" })
+	ctx, cancel := context.WithTimeout(t.Context(), clusterTime)
+	defer cancel()
+	f, err := fabric.Connect(ctx, fabric.Options{Node: "n1", Server: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish := func(kind string) error {
+		_, err := f.PublishSync(ctx, fabric.Event{Subject: fabric.Subject(kind, "demo", "1", "E")})
+		return err
+	}
+	if err := publish("cdr"); err != nil {
+		t.Error(err)
+	}
+	streams := filepath.Join(s.cfg.StoreDir, "jetstream", "$G", "streams")
+	if err := os.Rename(filepath.Join(streams, "CDR"), filepath.Join(streams, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish("cdr"); !errors.Is(err, voice.ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("PublishSync = %v, want that it may not be on disk", err)
+	}
+	for _, kind := range []string{"call", "voicemail"} {
+		if err := publish(kind); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if err := os.Rename(filepath.Join(streams, "elsewhere"), filepath.Join(streams, "CDR")); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish("cdr"); err != nil {
+		t.Errorf("PublishSync after the files are back = %v", err)
+	}
+	if err := f.Close(ctx); err != nil {
+		t.Logf("close: %v", err)
+	}
+	s.Stop()
+	if err := s.SyncStream(fabric.StreamCDR); err == nil {
+		t.Error("synced by a server that does not run")
 	}
 }
 

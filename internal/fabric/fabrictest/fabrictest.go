@@ -12,17 +12,24 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"parley/internal/fabric"
+	"parley/internal/fabric/blocksync"
 )
 
 // startTime bounds start and stop.
 const startTime = 20 * time.Second
 
+// NATS is a server that syncs promises as services/rq does.
+type NATS struct {
+	*server.Server
+	*blocksync.Store
+}
+
 // Server starts a nats-server that keeps its files in dir and stops it when the test ends.
-func Server(t testing.TB, dir string) *server.Server {
+func Server(t testing.TB, dir string) *NATS {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		ServerName: "test", DontListen: true, NoSigs: true, NoLog: true, NoSublistCache: true, MaxPayload: 8 << 20,
-		JetStream: true, SyncAlways: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 8 << 30,
+		JetStream: true, StoreDir: dir, JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 8 << 30,
 	})
 	if err != nil {
 		t.Fatalf("nats-server: %v", err)
@@ -35,7 +42,7 @@ func Server(t testing.TB, dir string) *server.Server {
 	if !s.ReadyForConnections(startTime) {
 		t.Fatal("nats-server does not come up")
 	}
-	return s
+	return &NATS{s, blocksync.New(dir, server.DEFAULT_GLOBAL_ACCOUNT)}
 }
 
 // Connect makes a fabric for a node on s and closes it when the test ends.
