@@ -65,7 +65,7 @@ func (s *Service) options(flow transport.Flow, m *wire.Message) {
 	s.m.self.of("OPTIONS").Inc()
 	buf := getBuffer()
 	out := s.appendAnswer((*buf)[:0], flow, m, 200, "")
-	out = append(out, "Allow: "+wire.Allow+"\r\nAccept: application/sdp\r\nSupported: path, outbound\r\n"...)
+	out = append(out, "Allow: "+wire.Allow+"\r\nAccept: application/sdp\r\nSupported: path\r\n"...)
 	s.reply(flow, m, wire.AppendEnd(out))
 	putBuffer(buf, out)
 }

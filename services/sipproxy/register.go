@@ -35,10 +35,7 @@ func (s *Service) register(flow transport.Flow, received time.Time, m *wire.Mess
 		return
 	}
 	job := m.Clone() // the strings of the request point into these bytes, which nobody writes to any more
-	go func() {
-		defer s.leaveRegister()
-		s.askRegistrar(s.run, flow, job, registerRequest(job, flow, received, s.f.Node()))
-	}()
+	s.workers.do(s.run, registerJob{flow, job, registerRequest(job, flow, received, s.f.Node())})
 }
 
 // enterRegister takes one of the places at the registrar.
@@ -51,6 +48,11 @@ func (s *Service) enterRegister() bool {
 }
 
 func (s *Service) leaveRegister() { s.registering.Add(-1) }
+
+func (s *Service) runRegister(j registerJob) {
+	defer s.leaveRegister()
+	s.askRegistrar(s.run, j.flow, j.m, j.req)
+}
 
 func (s *Service) askRegistrar(ctx context.Context, flow transport.Flow, m *wire.Message, req *contract.RegisterRequest) {
 	start := time.Now()

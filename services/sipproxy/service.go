@@ -75,6 +75,7 @@ type Service struct {
 	mark   string                       // what branches made by this process start with
 
 	run         context.Context // of Run, for what handlers start; set before the first message is read
+	workers     *workers
 	registering atomic.Int64
 	contexts    atomic.Int64
 	draining    atomic.Bool
@@ -113,6 +114,7 @@ func New(o Options) (*Service, error) {
 		alive: newBindings(o.Config.KeepAliveInterval, o.Config.MaxBindings),
 		seed:  maphash.MakeSeed(), run: context.Background(), closers: make(chan struct{}, maxClosers),
 	}
+	s.workers = newWorkers(s.runRegister)
 	s.scratch.New = func() any { return new(wire.Message) }
 	s.mark = wire.MagicCookie + hex(maphash.String(s.seed, "branch"))[:8]
 	s.m = newMetrics(o.Registry, s)
@@ -179,7 +181,10 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	stop()
+	s.workers.wait()
+	return err
 }
 
 // drain turns new requests away and waits for those in progress to get their final response.
