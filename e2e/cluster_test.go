@@ -16,10 +16,7 @@ import (
 
 // Three nodes with one database are one platform: what one knows all know, and one may die.
 func TestClusterOfThree(t *testing.T) {
-	db, err := pgtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := &pgtest.Server{}
 	t.Cleanup(func() {
 		if err := db.Stop(); err != nil {
 			t.Error(err)

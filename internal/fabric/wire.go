@@ -71,7 +71,7 @@ func headerText(s string) string {
 	}, s)
 	s = strings.TrimSpace(s)
 	if len(s) > maxErrorText {
-		s = strings.ToValidUTF8(s[:maxErrorText], "")
+		s = strings.TrimSpace(strings.ToValidUTF8(s[:maxErrorText], ""))
 	}
 	if s == "" {
 		return "error without a message"

@@ -31,10 +31,7 @@ func freeAddresses(t *testing.T, n int) []string {
 // Three nodes with three copies of everything and one PostgreSQL are one platform: a tenant is made once, a phone
 // that registers with one node is known to all, and when a node stops the others go on.
 func TestClusterOfThree(t *testing.T) {
-	pg, err := pgtest.Start()
-	if err != nil {
-		t.Fatalf("%v (`go tool task install-peers` installs PostgreSQL)", err)
-	}
+	pg := &pgtest.Server{}
 	t.Cleanup(func() {
 		if err := pg.Stop(); err != nil {
 			t.Error(err)
