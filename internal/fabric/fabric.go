@@ -39,6 +39,7 @@ type Options struct {
 // Fabric is one node's client of the JetStream under everything. All methods may be called at once.
 type Fabric struct {
 	node     string
+	sole     bool // see Sole
 	log      *slog.Logger
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -103,7 +104,14 @@ func Connect(ctx context.Context, opts Options) (*Fabric, error) {
 	return f, nil
 }
 
+// Sole tells whether nobody but this process can write to the buckets: the server is embedded, and takes neither
+// clients from outside nor other nodes. Whoever remembers all own writes then needs no watch.
+func (f *Fabric) Sole() bool { return f.sole }
+
 func (f *Fabric) open(ctx context.Context, opts Options) (err error) {
+	if s, ok := opts.Server.(interface{ Sole() bool }); ok {
+		f.sole = s.Sole()
+	}
 	if f.nc, err = nats.Connect(opts.URL, f.natsOptions(opts)...); err != nil {
 		return err
 	}

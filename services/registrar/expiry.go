@@ -78,6 +78,11 @@ func (s *Service) ended(sh *shard, batch []*aor) (_ []*aor, more bool) {
 			sh.unscheduleLocked(a)
 			continue
 		}
+		if rec.flags&flagBuried != 0 && len(bs) == 0 { // its key has expired
+			s.index.forgetLocked(sh, a)
+			sh.dropLocked(a)
+			continue
+		}
 		alive, next := inForce(bs, now)
 		a.setAliveLocked(alive)
 		switch at := s.dueMS(rec, bs); {
@@ -161,6 +166,6 @@ func (s *Service) buried(b *burial) {
 		s.log.Warn("ended registration not stored, will try again", "tenant", b.a.tenant.name, "dn", b.a.dn, "err", b.err)
 		return
 	}
-	s.index.apply(aorKey{b.a.tenant, b.a.dn}, update{rev: b.rev, data: string(b.buf)}, s.nowMS())
+	s.index.apply(aorKey{b.a.tenant, b.a.dn}, update{rev: b.rev, data: string(b.buf), dueMS: s.dueMS(b.rec, nil)}, s.nowMS())
 	s.announce(b.a.tenant.name, b.a.dn, b.rec, b.rev)
 }

@@ -160,7 +160,7 @@ type update struct {
 	rev   uint64
 	data  string // "" when the key is gone
 	bs    []binding
-	dueMS int64 // when to look at it if it has no contact in force
+	dueMS int64 // when to look at it if it has no contact in force; 0 = never
 }
 
 // apply makes u what the index shows of k, unless it knows something newer. It tells whether it did.
@@ -187,7 +187,7 @@ func (x *index) apply(k aorKey, u update, nowMS int64) bool {
 	switch {
 	case alive > 0:
 		s.scheduleLocked(a, next)
-	case len(u.bs) > 0:
+	case u.data != "" && u.dueMS > 0:
 		s.scheduleLocked(a, u.dueMS)
 	default:
 		s.unscheduleLocked(a)
@@ -201,6 +201,10 @@ func (x *index) forget(a *aor) {
 	s := x.shard(aorKey{a.tenant, a.dn})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	x.forgetLocked(s, a)
+}
+
+func (x *index) forgetLocked(s *shard, a *aor) {
 	x.unlinkFlowsLocked(s, a)
 	a.data, a.flowing = "", false
 	a.setAliveLocked(0)

@@ -71,6 +71,7 @@ type Service struct {
 	node   string
 	door   *fabric.Fabric // for the doors
 	fabric publisher
+	sole   bool // nobody else writes to the buckets; see fabric.Fabric.Sole
 	bucket bucket
 	dir    Directory
 	log    *slog.Logger
@@ -102,7 +103,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.door, s.fabric = o.Fabric, o.Fabric
+	s.door, s.fabric, s.sole = o.Fabric, o.Fabric, o.Fabric.Sole()
 	s.bucket, s.banBucket = o.Fabric.Bucket(fabric.BucketRegistrations), o.Fabric.Bucket(fabric.BucketBans)
 	s.registerMetrics(o.Registry, o.Fabric)
 	return s, nil

@@ -225,7 +225,13 @@ func (s *Service) take(k aorKey, e fabric.Entry) error {
 
 // dueMS is when this node should bury a record whose last contact has ended: its writer at once, the others
 // only when the writer seems to be dead.
+//
+// A record without bindings is nobody's work: its key expires, and the watch tells. Where there is none (see follow),
+// the record is forgotten when its time is over.
 func (s *Service) dueMS(rec record, bs []binding) int64 {
+	if len(bs) == 0 && s.sole {
+		return s.nowMS() + buriedTTL.Milliseconds()
+	}
 	if len(bs) == 0 {
 		return 0
 	}
@@ -237,9 +243,13 @@ func (s *Service) dueMS(rec record, bs []binding) int64 {
 }
 
 // follow keeps the index in step with the bucket until ctx ends; synced is called when all of it has been read.
+// Where no other process can write to the bucket, there is nothing to learn from it after that, and hearing of each own
+// write again would cost as much as a fifth of the write.
 func (s *Service) follow(ctx context.Context, synced func()) error {
 	loading := true
-	return s.bucket.Watch(ctx, "", func(e fabric.Entry) {
+	watched, enough := context.WithCancel(ctx)
+	defer enough()
+	err := s.bucket.Watch(watched, "", func(e fabric.Entry) {
 		k, ok := s.keyOf(e.Key)
 		if !ok {
 			s.log.Error("key of another making in the bucket", "bucket", fabric.BucketRegistrations, "key", e.Key)
@@ -255,7 +265,14 @@ func (s *Service) follow(ctx context.Context, synced func()) error {
 	}, func() {
 		loading = false
 		synced()
+		if s.sole {
+			enough()
+		}
 	})
+	if err == nil {
+		<-ctx.Done()
+	}
+	return err
 }
 
 func (s *Service) keyOf(key string) (aorKey, bool) {

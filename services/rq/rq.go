@@ -215,6 +215,9 @@ func (s *Service) SyncStream(stream string) error {
 	return nil
 }
 
+// Sole tells whether the server is reached from nowhere but this process; see [fabric.Fabric.Sole].
+func (s *Service) Sole() bool { return s.cfg.Listen == "" && s.cfg.ClusterListen == "" }
+
 // Credentials are what clients of this server present; both are empty when it asks for none.
 func (s *Service) Credentials() (user, password string) { return s.cfg.User, s.cfg.Password }
 
