@@ -40,7 +40,7 @@
 //
 // All methods may be called at once. Doors run the handler on the caller's goroutine in the same process, else on one of
 // its own. Events are sent by one goroutine, one at a time for each call, agent or device (the first three tokens of the
-// subject), so a retry cannot overtake. Watches of a bucket share one consumer, as the server counts and pays for each.
+// subject; on CONFIG each resource), so a retry cannot overtake. Watches of a bucket share one consumer, as the server counts and pays for each.
 // Whatever runs on a goroutine of the fabric (acknowledgements, watch and subscription callbacks) is told so and must not
 // block for long; a panic in a handler or callback is logged and ends nothing but itself.
 //

@@ -17,7 +17,7 @@ type Event struct {
 }
 
 // Publish queues ev and returns at once. Events whose subjects share their first three tokens (a call, an agent, a
-// device) are stored in the order of Publish; a transient failure is retried until it passes, without a duplicate.
+// device; on CONFIG all four, a resource) are stored in the order of Publish; a transient failure is retried until it passes, without a duplicate.
 //
 // It returns voice.ErrOverloaded, and counts, when the buffer is full: the event is then lost, and said so.
 // An event that can never be stored (voice.ErrInvalid: no such stream, too large, not JSON) is refused at once.
@@ -96,7 +96,7 @@ func route(subject string) (topic, tenant, lane string, err error) {
 	}
 	token, rest, _ := strings.Cut(rest, ".")
 	lane = subject
-	if i := strings.IndexByte(rest, '.'); i >= 0 {
+	if i := strings.IndexByte(rest, '.'); i >= 0 && topic != StreamConfig { // there the third token is only the kind
 		lane = subject[:len(subject)-len(rest)+i]
 	}
 	tenant, _ = Untoken(token)

@@ -26,7 +26,7 @@ const (
 
 // publisher stores events in the background.
 //
-// Order is kept by lanes: the events of one lane (same first three tokens of the subject) are under way one at a
+// Order is kept by lanes: the events of one lane (see route) are under way one at a
 // time, so neither a retry nor a change of leader can let a later one overtake. Lanes are independent, and a lane
 // exists only while it has events. One goroutine sends; callers only append to lists under mu. Each stream has its own
 // number of events under way, so that one without a leader does not hold up the others.

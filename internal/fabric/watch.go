@@ -127,7 +127,7 @@ func (d *feed) emit(e Entry) {
 	d.mu.Unlock()
 	for i, w := range to {
 		own := e
-		if i > 0 {
+		if i < len(to)-1 { // the last gets the original, when nobody copies from it any more
 			own.Value = bytes.Clone(e.Value)
 		}
 		w.give(signal{entry: own})

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/obs"
 	"parley/internal/store"
@@ -21,12 +22,13 @@ const (
 	announceEvery = 10 * time.Second // also without a poke: another node may have died before it announced
 	announceRetry = time.Second
 	announceTime  = 30 * time.Second // for one batch
+	announceWide  = 256              // published at once: those that wait together share the way to the disk
 )
 
 // announcer publishes the table of changes on CONFIG, from the mark of what was published to the end.
 //
-// The events of one kind of one tenant are published one after the other, so a resource's changes keep their order;
-// the mark moves when a whole batch is stored, so after a failure or a crash some are published again, under the same
+// The changes of a resource are published one after the other, those of different resources at once and in any order;
+// their numbers tell it. The mark moves when a whole batch is stored, so after a failure or a crash some are published again, under the same
 // message id. Several nodes may do the same work at once with no worse effect.
 type announcer struct {
 	s       *Service
@@ -100,18 +102,14 @@ func (a *announcer) catchUp(ctx context.Context) error {
 func (a *announcer) publish(ctx context.Context, batch []store.Change) error {
 	ctx, cancel := context.WithTimeout(ctx, announceTime)
 	defer cancel()
-	type lane struct {
-		tenant string
-		kind   voice.Kind
-	}
-	lanes := map[lane][]store.Change{}
+	resources := map[contract.ConfigKey][]store.Change{}
 	for _, c := range batch {
-		l := lane{c.Tenant, c.Kind}
-		lanes[l] = append(lanes[l], c)
+		k := contract.ConfigKey{Tenant: c.Tenant, Kind: c.Kind, Key: c.Key}
+		resources[k] = append(resources[k], c)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for _, changes := range lanes {
+	g.SetLimit(announceWide)
+	for _, changes := range resources {
 		g.Go(func() error {
 			for _, c := range changes {
 				if err := a.publishOne(ctx, c.ConfigChanged); err != nil {

@@ -173,6 +173,11 @@ func TestBulkReachesTheDirectory(t *testing.T) {
 	took := time.Since(start)
 	eventually(t, "the directory knows the last number", func() bool { _, ok := d.DN("demo", fmt.Sprintf("%06d", n-1)); return ok && d.Len() == n })
 	t.Logf("apply %v, known %v after its begin", took.Round(time.Millisecond), time.Since(start).Round(time.Millisecond))
+	eventually(t, "everything is announced", func() bool { // which takes memory of its own
+		seq, err1 := r.store.Seq(t.Context())
+		done, err2 := r.store.Announced(t.Context())
+		return err1 == nil && err2 == nil && done == seq
+	})
 	before := heap()
 	second, stop := directory(t, r.f)
 	<-second.Synced()
