@@ -1,6 +1,7 @@
 package sipua
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -67,7 +68,7 @@ func (t *Tokens) Encode(f Flow) string {
 func (t *Tokens) Decode(token []byte) (Flow, error) {
 	b := make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
 	n, err := base64.RawURLEncoding.Strict().Decode(b, token)
-	if err != nil || n < macSize+2 {
+	if err != nil || n < macSize+2 || bytes.ContainsAny(token, "\r\n") { // the decoder passes over line breaks
 		return Flow{}, ErrToken
 	}
 	b, mac := b[:n-macSize], b[n-macSize:n]
