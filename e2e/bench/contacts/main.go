@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,13 +44,20 @@ func run(ctx context.Context, n int, binary string, storm time.Duration) error {
 	}
 	defer os.RemoveAll(dir)
 	began := time.Now()
-	s, err := rig.Parley(ctx, dir, binary, n)
+	s, err := rig.Parley(ctx, dir, binary, n, false)
 	if err != nil {
 		return err
 	}
 	defer func() { s.Stop() }()
-	fmt.Printf("started with %d extensions in %.1f s (build and provisioning included)\n", n, time.Since(began).Seconds())
-	before := settledRSS(ctx, s)
+	if err := awaitAccount(ctx, s.Addr, fmt.Sprintf("u%06d", n)); err != nil {
+		return err
+	}
+	fmt.Printf("started and provisioned %d extensions in %.1f s\n", n, time.Since(began).Seconds())
+	s.Stop() // what provisioning left in memory must not hide what contacts take
+	if s, err = s.Again(ctx); err != nil {
+		return err
+	}
+	before, heapBefore := settledRSS(ctx, s), liveHeap(ctx, dir)
 	began = time.Now()
 	if err := registerAll(ctx, s.Addr, n, func() int { return 3600 }); err != nil {
 		return err
@@ -58,9 +66,17 @@ func run(ctx context.Context, n int, binary string, storm time.Duration) error {
 	if err := awaitContacts(ctx, dir, n, time.Minute); err != nil {
 		return err
 	}
-	after := settledRSS(ctx, s)
+	after, heapAfter := settledRSS(ctx, s), liveHeap(ctx, dir)
 	fmt.Printf("registered %d in %.1f s (%.0f/s)\n", n, took.Seconds(), float64(n)/took.Seconds())
 	fmt.Printf("RSS %.0f MB before, %.0f MB after: %d bytes a contact\n", float64(before)/1e6, float64(after)/1e6, (after-before)/int64(n))
+	fmt.Printf("live heap %.0f MB before, %.0f MB after: %d bytes a contact\n", float64(heapBefore)/1e6, float64(heapAfter)/1e6, (heapAfter-heapBefore)/int64(n))
+
+	// The JetStream remembers the ids of the events for two minutes.
+	fmt.Println("waiting until that is over …")
+	rig.Pause(ctx, 150*time.Second)
+	after, heapAfter = settledRSS(ctx, s), liveHeap(ctx, dir)
+	fmt.Printf("later: RSS %.0f MB, %d bytes a contact; live heap %.0f MB, %d bytes a contact\n",
+		float64(after)/1e6, (after-before)/int64(n), float64(heapAfter)/1e6, (heapAfter-heapBefore)/int64(n))
 
 	s.Kill()
 	began = time.Now()
@@ -157,8 +173,24 @@ func registerAll(ctx context.Context, addr string, n int, expires func() int) er
 	return errors.Join(failed, ctx.Err())
 }
 
+// awaitAccount waits until an account can register, which is when all are provisioned. It leaves no contact.
+func awaitAccount(ctx context.Context, addr, user string) error {
+	for deadline := time.Now().Add(5 * time.Minute); ; rig.Pause(ctx, 100*time.Millisecond) {
+		line, err := phone.Dial(ctx, "udp", addr, nil)
+		if err != nil {
+			return err
+		}
+		err = registerOne(line, user, 0)
+		line.Close()
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 func registerOne(line phone.Line, user string, expires int) error {
-	p := phone.Phone{Line: line, User: user, Password: "secret", Domain: "bench.test"}
+	// One contact each, however often the account registers and over whichever line.
+	p := phone.Phone{Line: line, User: user, Password: "secret", Domain: "bench.test", Contact: "sip:" + user + "@127.0.0.1:5098"}
 	res, err := p.Register(expires)
 	if err != nil {
 		return fmt.Errorf("%s: %w", user, err)
@@ -169,17 +201,25 @@ func registerOne(line phone.Line, user string, expires int) error {
 	return nil
 }
 
-// contacts asks the running node over its control socket.
-func contacts(ctx context.Context, dir string) (int, error) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", filepath.Join(dir, "data", "run", "parley.sock"))
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node/status", nil)
+// liveHeap is what the node's heap holds after a collection, in bytes; 0 when it does not tell.
+func liveHeap(ctx context.Context, dir string) int64 {
+	res, err := control(ctx, dir, "/debug/pprof/heap?gc=1&debug=1")
 	if err != nil {
-		return 0, err
+		return 0
 	}
-	res, err := client.Do(req)
+	defer res.Body.Close()
+	for s := bufio.NewScanner(res.Body); s.Scan(); {
+		var n int64
+		if _, err := fmt.Sscanf(s.Text(), "# HeapAlloc = %d", &n); err == nil {
+			return n
+		}
+	}
+	return 0
+}
+
+// contacts asks the running node how many it has.
+func contacts(ctx context.Context, dir string) (int, error) {
+	res, err := control(ctx, dir, "/status")
 	if err != nil {
 		return 0, err
 	}
@@ -189,6 +229,19 @@ func contacts(ctx context.Context, dir string) (int, error) {
 		return 0, fmt.Errorf("status: %w", err)
 	}
 	return report.Contacts, nil
+}
+
+// control asks the node's control socket.
+func control(ctx context.Context, dir, path string) (*http.Response, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", filepath.Join(dir, "data", "run", "parley.sock"))
+	}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://node"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return client.Do(req)
 }
 
 func awaitContacts(ctx context.Context, dir string, n int, within time.Duration) error {

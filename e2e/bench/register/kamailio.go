@@ -23,6 +23,6 @@ func startKamailio(ctx context.Context, dir string) (*rig.Server, error) {
 		return nil, err
 	}
 	// The fast allocator: the one Kamailio starts with by default is for finding its own bugs.
-	return rig.Launch(ctx, "kamailio", addr, "kamailio", "-DD", "-E", "-f", cfg, "-x", "fm", "-X", "fm", "-m", "1024", "-M", "16",
+	return rig.Launch(ctx, true, "kamailio", addr, "kamailio", "-DD", "-E", "-f", cfg, "-x", "fm", "-X", "fm", "-m", "1024", "-M", "16",
 		"-P", filepath.Join(dir, "kamailio.pid"), "-Y", dir, "-w", dir)
 }

@@ -66,7 +66,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer kamailio.Stop()
-	parley, err := rig.Parley(ctx, dir, o.parley, o.users)
+	parley, err := rig.Parley(ctx, dir, o.parley, o.users, true)
 	if err != nil {
 		return err
 	}

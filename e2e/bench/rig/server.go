@@ -26,17 +26,22 @@ const (
 
 // Server is a registrar under test, with its processes in a process group of their own.
 type Server struct {
-	Name string
-	Addr string // host:port, SIP over UDP
-	args []string
-	cmd  *exec.Cmd
-	out  *bytes.Buffer
+	Name   string
+	Addr   string // host:port, SIP over UDP
+	args   []string
+	pinned bool
+	cmd    *exec.Cmd
+	out    *bytes.Buffer
 }
 
-// Launch starts args on the server core and waits until the port answers OPTIONS or REGISTER.
-func Launch(ctx context.Context, name, addr string, args ...string) (*Server, error) {
-	s := &Server{Name: name, Addr: addr, args: args, out: &bytes.Buffer{}}
-	s.cmd = exec.Command("taskset", append([]string{"-c", ServerCPU}, args...)...)
+// Launch starts args, on the server core if pinned, and waits until the port answers a REGISTER.
+func Launch(ctx context.Context, pinned bool, name, addr string, args ...string) (*Server, error) {
+	s := &Server{Name: name, Addr: addr, pinned: pinned, args: args, out: &bytes.Buffer{}}
+	if pinned {
+		s.cmd = exec.Command("taskset", append([]string{"-c", ServerCPU}, args...)...)
+	} else {
+		s.cmd = exec.Command(args[0], args[1:]...)
+	}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.cmd.Start(); err != nil {
@@ -76,7 +81,7 @@ func (s *Server) Kill() {
 
 // Again starts a server that has ended once more, with the same arguments.
 func (s *Server) Again(ctx context.Context) (*Server, error) {
-	return Launch(ctx, s.Name, s.Addr, s.args...)
+	return Launch(ctx, s.pinned, s.Name, s.Addr, s.args...)
 }
 
 // Stop ends the whole process group, kindly first.
@@ -119,8 +124,8 @@ func (s *Server) Usage() (cpu time.Duration, rssBytes int64) {
 }
 
 // Parley builds the platform if binary is "", gives it users accounts u000001... with the password "secret" in the
-// domain bench.test, and starts it with its data under dir.
-func Parley(ctx context.Context, dir, binary string, users int) (*Server, error) {
+// domain bench.test, and starts it with its data under dir, on one core if pinned.
+func Parley(ctx context.Context, dir, binary string, users int, pinned bool) (*Server, error) {
 	if binary == "" {
 		binary = filepath.Join(dir, "parley")
 		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "parley/server")
@@ -141,7 +146,13 @@ func Parley(ctx context.Context, dir, binary string, users int) (*Server, error)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return Launch(ctx, "parley", addr, binary, "serve", "--config", config, "--provision", provision)
+	serve := []string{binary, "serve", "--config", config}
+	s, err := Launch(ctx, pinned, "parley", addr, append(serve, "--provision", provision)...)
+	if err != nil {
+		return nil, err
+	}
+	s.args = serve // what is provisioned stays
+	return s, nil
 }
 
 // parleyConfig leaves everything at its default but what two programs on one machine cannot share.
