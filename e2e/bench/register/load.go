@@ -36,7 +36,7 @@ type result struct {
 
 func (r result) good() bool {
 	return float64(r.asked-r.ok) <= 0.001*float64(r.asked) &&
-		float64(r.resent) <= 0.01*float64(r.asked)*2 && r.perSecond >= 0.95*float64(r.rate)*0.97
+		float64(r.resent) <= 0.01*float64(r.asked)*2 && r.perSecond >= 0.95*float64(r.rate)
 }
 
 func (r result) String() string {
