@@ -23,10 +23,7 @@ func TestClusterOfThree(t *testing.T) {
 		}
 	})
 	dsn := db.Database(t)
-	var routes []string
-	for range 3 {
-		routes = append(routes, freeTCP(t))
-	}
+	routes := freeTCP(t, 3)
 	file := provision(t, `tenants:
   - name: demo
     domains: [demo.local]
@@ -128,12 +125,16 @@ func banEverywhere(t *testing.T, nodes []*platform) {
 	}
 }
 
-func freeTCP(t testing.TB) string {
+// freeTCP finds n addresses whose ports are free, each another one.
+func freeTCP(t testing.TB, n int) (addrs []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // at the end, so that none is given twice
+		addrs = append(addrs, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addrs
 }

@@ -86,7 +86,7 @@ func (p *platform) launch() {
 // awaitReady waits until every service passes.
 func (p *platform) awaitReady() {
 	p.t.Helper()
-	p.proc.Await(`Parley .* is (ready|up)`, 30*time.Second) // up: in a cluster the others may still be on their way
+	p.proc.Await(`Parley .* is (ready|up)`, 90*time.Second) // up: in a cluster the others may still be on their way
 	peer.Poll(p.t, 30*time.Second, func() error {
 		status, err := p.askStatus()
 		if err == nil && status.Level != obs.LevelPass {
