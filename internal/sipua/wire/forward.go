@@ -174,7 +174,10 @@ func appendVia(dst, value []byte) []byte {
 		return append(dst, value...)
 	}
 	dst = append(append(dst, "SIP/2.0/"...), v.Transport...)
-	dst = append(append(dst, ' '), v.SentBy...)
+	dst = append(append(dst, ' '), v.Host...)
+	if v.Port != 0 {
+		dst = strconv.AppendInt(append(dst, ':'), int64(v.Port), 10)
+	}
 	return appendParams(dst, v.Params)
 }
 

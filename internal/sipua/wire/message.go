@@ -216,7 +216,7 @@ func (m *Message) check() *Error {
 			return malformed[id]
 		}
 	}
-	if len(m.Get(CallID)) == 0 {
+	if !oneWord(m.Get(CallID)) {
 		return malformed[CallID]
 	}
 	if err := m.scanCSeq(); err != nil {
@@ -228,6 +228,17 @@ func (m *Message) check() *Error {
 		}
 	}
 	return nil
+}
+
+// oneWord tells whether b is free of blanks and controls: what readers trim differently must not name a call.
+// Otherwise any byte will do, as phones use more of them than the grammar of a Call-ID has (§25.1).
+func oneWord(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // goodVias tells whether every Via value can be read, not only ours: the others are where answers go after us.
