@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"parley/e2e/peer"
 	"parley/e2e/phone"
+	"parley/internal/porttest"
 	"parley/internal/store/pgtest"
 )
 
@@ -23,7 +23,7 @@ func TestClusterOfThree(t *testing.T) {
 		}
 	})
 	dsn := db.Database(t)
-	routes := freeTCP(t, 3)
+	routes := porttest.TCP(t, 3)
 	file := provision(t, `tenants:
   - name: demo
     domains: [demo.local]
@@ -123,18 +123,4 @@ func banEverywhere(t *testing.T, nodes []*platform) {
 			return nil
 		})
 	}
-}
-
-// freeTCP finds n addresses whose ports are free, each another one.
-func freeTCP(t testing.TB, n int) (addrs []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // at the end, so that none is given twice
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs
 }

@@ -2,31 +2,15 @@ package node_test
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
 	"parley/internal/contract"
 	"parley/internal/obs"
+	"parley/internal/porttest"
 	"parley/internal/store/pgtest"
 	"parley/server/node"
 )
-
-// freeAddresses returns n loopback addresses whose TCP ports were free a moment ago; routes have to be known before
-// anybody listens.
-func freeAddresses(t *testing.T, n int) []string {
-	t.Helper()
-	out := make([]string, n)
-	for i := range out {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = ln.Close() }() // all at the end, so that no port is given twice
-		out[i] = ln.Addr().String()
-	}
-	return out
-}
 
 // Three nodes with three copies of everything and one PostgreSQL are one platform: a tenant is made once, a phone
 // that registers with one node is known to all, and when a node stops the others go on.
@@ -37,7 +21,7 @@ func TestClusterOfThree(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	dsn, routes := pg.Database(t), freeAddresses(t, 3)
+	dsn, routes := pg.Database(t), porttest.TCP(t, 3)
 	nodes := make([]*platform, len(routes))
 	ready := make([]<-chan contract.StatusReport, len(routes))
 	for i := range nodes {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley/internal/fabric"
+	"parley/internal/porttest"
 	"parley/internal/voice"
 )
 
@@ -35,26 +35,11 @@ func (n *testNode) stop(t testing.TB) {
 	n.rq.Stop()
 }
 
-// freeAddresses reserves n loopback addresses for a moment.
-func freeAddresses(t testing.TB, n int) []string {
-	t.Helper()
-	var out []string
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		out = append(out, ln.Addr().String())
-	}
-	return out
-}
-
 // startCluster starts three nodes at once, as three machines would.
 func startCluster(t testing.TB) []*testNode {
 	t.Helper()
 	dir := t.TempDir()
-	addrs := freeAddresses(t, 3)
+	addrs := porttest.TCP(t, 3)
 	nodes := make([]*testNode, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), clusterTime)
 	defer cancel()

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley/internal/fabric"
+	"parley/internal/porttest"
 	"parley/internal/voice"
 )
 
@@ -279,7 +280,7 @@ func verify(ctx context.Context, t testing.TB, f *fabric.Fabric, want map[string
 func TestKillNineCluster(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	addrs := freeAddresses(t, 6)
+	addrs := porttest.TCP(t, 6)
 	nodes := make([]Config, 3)
 	procs := make([]*process, 3)
 	var urls []string
