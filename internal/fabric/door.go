@@ -101,6 +101,12 @@ func Call[Req, Resp any](ctx context.Context, f *Fabric, door Door[Req, Resp], r
 	return callRemote(ctx, f, &door, subjectOf(door.Service, door.Name), req)
 }
 
+// Local tells whether Call would be a function call now.
+func Local[Req, Resp any](f *Fabric, door Door[Req, Resp]) bool {
+	l, ok := f.doors.find(door.id()).(*local[Req, Resp])
+	return ok && l.open()
+}
+
 // CallNode is Call to the one node named; to this node itself it is a function call.
 func CallNode[Req, Resp any](ctx context.Context, f *Fabric, door Door[Req, Resp], node string, req Req) (Resp, error) {
 	if node == f.node {

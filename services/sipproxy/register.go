@@ -34,6 +34,11 @@ func (s *Service) register(flow transport.Flow, received time.Time, m *wire.Mess
 		s.refuse(flow, m, 503, "", "Retry-After", s.retryAfter())
 		return
 	}
+	if !m.Has(wire.Authorization) && fabric.Local(s.f, contract.Register) {
+		// Without credentials the registrar waits for nothing and keeps nothing of what it was given: no goroutine, no copy.
+		s.runRegister(registerJob{flow, m, registerRequest(m, flow, received, s.f.Node())})
+		return
+	}
 	job := m.Clone() // the strings of the request point into these bytes, which nobody writes to any more
 	s.workers.do(s.run, registerJob{flow, job, registerRequest(job, flow, received, s.f.Node())})
 }
