@@ -22,7 +22,8 @@ var (
 
 // RegisterRequest is a REGISTER as the front door read it (RFC 3261 §10.3). Strings are raw header text unless
 // said otherwise; the registrar parses what it needs and answers with a status, never with a Go error, for
-// anything a phone did wrong.
+// anything a phone did wrong. A request without Authorization is answered from memory, at once, and nothing of it is
+// kept after the answer: the front door asks on the goroutine that reads, with strings in the buffer it reads into.
 type RegisterRequest struct {
 	RequestURI    string // as on the start line; digest compares it with the uri parameter
 	Host          string // host of the request URI, chooses the tenant

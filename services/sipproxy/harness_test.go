@@ -2,6 +2,7 @@ package sipproxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -79,7 +80,7 @@ func (h *house) serveDoors(ctx context.Context) {
 	handle(h.t, ctx, h.f, contract.Register, func(_ context.Context, r *contract.RegisterRequest) (*contract.RegisterResponse, error) {
 		h.mu.Lock()
 		if h.keep {
-			h.registered = append(h.registered, r)
+			h.registered = append(h.registered, copyOf(h.t, r))
 		}
 		answer := h.answer
 		h.mu.Unlock()
@@ -293,6 +294,18 @@ func (p *phone) cut(stream bool) *wire.Message {
 	}
 	return m.Clone()
 }
+
+// copyOf is what may be kept of a request: the strings of one without credentials live until it is answered only.
+func copyOf(t testing.TB, r *contract.RegisterRequest) *contract.RegisterRequest {
+	c := new(contract.RegisterRequest)
+	if err := json.Unmarshal([]byte(asJSON(t, r)), c); err != nil {
+		t.Error(err)
+	}
+	return c
+}
+
+// credentials belong to nobody, but take a REGISTER past the challenge.
+const credentials = `Authorization: Digest username="1001", realm="demo.local", nonce="n", uri="sip:demo.local", response="r"`
 
 // registerLines is a REGISTER of p.
 func (p *phone) registerLines(cseq int, extra ...string) []string {

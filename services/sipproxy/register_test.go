@@ -67,7 +67,7 @@ func TestRegisterReachesTheRegistrar(t *testing.T) {
 	}
 }
 
-func asJSON(t *testing.T, v any) string {
+func asJSON(t testing.TB, v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestRegisterWhenTheRegistrarCannot(t *testing.T) {
 		<-block
 		return &contract.RegisterResponse{Drop: true}, nil
 	})
-	p.send(p.registerLines(2)...)
+	p.send(p.registerLines(2, credentials)...)
 	eventually(t, "one REGISTER is at the registrar", func() bool { return h.s.registering.Load() == 1 })
 	p.send(p.registerLines(3)...)
 	if m := p.read(); m.Status() != 503 || !strings.Contains(string(m.Get(wire.CSeq)), "3") {

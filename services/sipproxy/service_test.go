@@ -196,7 +196,7 @@ func TestDrainLetsRequestsFinish(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	p := dial(t, "udp", h.address("udp"))
-	p.send(p.registerLines(1)...)
+	p.send(p.registerLines(1, credentials)...)
 	eventually(t, "a REGISTER is in progress", func() bool { return s.registering.Load() == 1 })
 	cancel()
 	eventually(t, "the front door drains", s.draining.Load)
