@@ -17,7 +17,9 @@
 //
 // One key per address-of-record in the bucket "registrations": fabric.Key(tenant, number), value a record (codec.go)
 // of all its bindings. A 200 is sent when the bucket has it. The bucket is the only truth; each node keeps a copy of it
-// in memory (index.go), fed by one watch and by its own writes. Some 450 bytes of heap a contact.
+// in memory (index.go), fed by one watch and by its own writes. Where no other process can write to the bucket (a single
+// node without fabric.listen) the watch ends when all has been read, and a record without bindings is forgotten when
+// its minute is over. Some 450 bytes of heap a contact.
 //
 // A record outlives its contacts: its time to live is that of the last contact and a week. So a registrar that was
 // down finds what ended meanwhile and says so. Taking a number out of service writes a record without bindings,

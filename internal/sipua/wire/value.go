@@ -17,6 +17,9 @@ func Next(values []byte) (value, rest []byte, more bool) {
 
 // indexOutside finds c outside quoted strings and angle brackets, -1 when it is not there.
 func indexOutside(b []byte, c byte) int {
+	if bytes.IndexByte(b, c) < 0 { // most headers have one value
+		return -1
+	}
 	quoted, bracket := false, false
 	for i := 0; i < len(b); i++ {
 		switch x := b[i]; {
@@ -140,23 +143,34 @@ func NextParam(params []byte) (name, value, rest []byte, ok bool) {
 	if len(params) == 0 {
 		return nil, nil, nil, false
 	}
-	end := len(params)
-	for i, quoted := 0, false; i < len(params); i++ {
-		c := params[i]
-		if quoted && c == '\\' {
-			i++
-		} else if c == '"' {
-			quoted = !quoted
-		} else if c == ';' && !quoted {
-			end = i
-			break
-		}
-	}
+	end := endOfParam(params)
 	name, value, has := bytes.Cut(params[:end], []byte("="))
 	if has {
 		value = trim(value)
 	}
 	return trim(name), value, params[end:], true
+}
+
+// endOfParam finds the first ';' outside quotes, or the end.
+func endOfParam(params []byte) int {
+	end := bytes.IndexByte(params, ';')
+	if end < 0 {
+		end = len(params)
+	}
+	if bytes.IndexByte(params[:end], '"') < 0 {
+		return end
+	}
+	for i, quoted := 0, false; i < len(params); i++ {
+		switch c := params[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ';' && !quoted:
+			return i
+		}
+	}
+	return len(params)
 }
 
 // Param finds a parameter by name, in any case, and takes the quotes off its value. ok is true for one without a value too.
