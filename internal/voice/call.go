@@ -1,0 +1,134 @@
+package voice
+
+import "time"
+
+// The events of a call, as T-Library clients know them.
+const (
+	EventDialing         EventName = "EventDialing"
+	EventNetworkReached  EventName = "EventNetworkReached"
+	EventRinging         EventName = "EventRinging"
+	EventEstablished     EventName = "EventEstablished"
+	EventReleased        EventName = "EventReleased"
+	EventAbandoned       EventName = "EventAbandoned"
+	EventDestinationBusy EventName = "EventDestinationBusy"
+	EventHeld            EventName = "EventHeld"
+	EventRetrieved       EventName = "EventRetrieved"
+	EventDiverted        EventName = "EventDiverted"
+)
+
+// CallType says how a call came about; the numbers are those of T-Library.
+type CallType int
+
+// The call types.
+const (
+	CallUnknown  CallType = 0
+	CallInternal CallType = 1
+	CallInbound  CallType = 2
+	CallOutbound CallType = 3
+	CallConsult  CallType = 4
+)
+
+func (t CallType) String() string {
+	switch t {
+	case CallInternal:
+		return "internal"
+	case CallInbound:
+		return "inbound"
+	case CallOutbound:
+		return "outbound"
+	case CallConsult:
+		return "consult"
+	}
+	return "unknown"
+}
+
+// CallState is the outcome an event reports; the numbers are those of T-Library.
+type CallState int
+
+// The call states that calls end or change with.
+const (
+	StateOk            CallState = 0
+	StateGeneralError  CallState = 3
+	StateRemoteRelease CallState = 5
+	StateBusy          CallState = 6
+	StateNoAnswer      CallState = 7
+	StateSitInvalidNum CallState = 11
+	StateRedirected    CallState = 22
+	StateForwarded     CallState = 23
+	StateAbandoned     CallState = 21
+	StateDropped       CallState = 26
+)
+
+// DNRole is the part a DN plays in a call.
+type DNRole string
+
+// The roles of the two-party call.
+const (
+	RoleOrigination DNRole = "RoleOrigination"
+	RoleDestination DNRole = "RoleDestination"
+)
+
+// CallEvent is an event on CALLS. Attribute names are those T-Library clients know; the lower-case members are those of
+// every event of the platform. Members without meaning for an event are absent.
+type CallEvent struct {
+	ID           EventName         `json:"id"`
+	Server       string            `json:"Server"`
+	ThisDN       string            `json:"ThisDN"`
+	ThisDNRole   DNRole            `json:"ThisDNRole,omitempty"`
+	ThisTrunk    string            `json:"ThisTrunk,omitempty"`
+	OtherDN      string            `json:"OtherDN,omitempty"`
+	OtherDNRole  DNRole            `json:"OtherDNRole,omitempty"`
+	ThirdPartyDN string            `json:"ThirdPartyDN,omitempty"`
+	ConnID       string            `json:"ConnID"`
+	CallID       uint64            `json:"CallID"`
+	CallUUID     string            `json:"CallUUID"`
+	CallThreadID string            `json:"CallThreadID"`
+	CallType     CallType          `json:"CallType"`
+	CallState    CallState         `json:"CallState"`
+	ANI          string            `json:"ANI,omitempty"`
+	DNIS         string            `json:"DNIS,omitempty"`
+	UserData     map[string]string `json:"UserData,omitempty"`
+	Tenant       string            `json:"tenant"`
+	Seq          uint64            `json:"seq"` // 1 for the first event of the call, without holes
+	Time         time.Time         `json:"time"`
+	Node         string            `json:"node"`
+}
+
+// CDR is what is kept of one call attempt, answered or not. Times are UTC; those that did not happen are zero.
+type CDR struct {
+	CallUUID   string        `json:"call_uuid"`
+	ThreadID   string        `json:"thread_id"`
+	Tenant     string        `json:"tenant"`
+	Node       string        `json:"node"`
+	Type       CallType      `json:"type"`
+	Caller     string        `json:"caller"`                // number or user that called
+	CallerName string        `json:"caller_name,omitempty"` // display name, as sent
+	Dialled    string        `json:"dialled"`               // as dialled
+	Answered   string        `json:"answered,omitempty"`    // DN or number that answered, or rang last
+	TrunkIn    string        `json:"trunk_in,omitempty"`
+	TrunkOut   string        `json:"trunk_out,omitempty"`
+	Start      time.Time     `json:"start"`
+	Ringing    time.Time     `json:"ringing,omitzero"`
+	Answer     time.Time     `json:"answer,omitzero"`
+	End        time.Time     `json:"end"`
+	Talk       time.Duration `json:"talk_ns"` // from answer to end
+	Outcome    Outcome       `json:"outcome"`
+	Status     int           `json:"status"`           // final SIP status towards the caller; 200 when answered
+	EndedBy    string        `json:"ended_by"`         // caller, callee, or system
+	Reason     string        `json:"reason,omitempty"` // in words, for a person
+	SIPCallID  string        `json:"sip_call_id"`      // Call-ID of the caller's dialog
+	Events     uint64        `json:"events"`           // number of events published for the call
+}
+
+// Outcome is how a call attempt ended.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeAnswered  Outcome = "answered"
+	OutcomeAbandoned Outcome = "abandoned" // the caller gave up
+	OutcomeBusy      Outcome = "busy"
+	OutcomeNoAnswer  Outcome = "no-answer"
+	OutcomeRejected  Outcome = "rejected" // not allowed, no such number, or declined
+	OutcomeFailed    Outcome = "failed"   // an error of ours, of the network or of the other side
+)
