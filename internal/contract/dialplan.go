@@ -6,17 +6,27 @@ import (
 	"parley/internal/fabric"
 )
 
-// Resolve is the door of services/dialplan: what a dialled number means for a caller.
+// Resolve is the door of services/dialplan: what a dialled number means for a caller. An unknown tenant is
+// voice.ErrNotFound.
 var Resolve = fabric.NewDoor[*ResolveRequest, *ResolveResponse]("dialplan", "resolve", 2*time.Second)
 
+// MailboxPrefix begins a forwarding target that is a mailbox and no number: "voicemail:1001". Resolve understands it
+// in Dialled, so that OnBusy and its like can be asked about as they are.
+const MailboxPrefix = "voicemail:"
+
 // ResolveRequest asks what to do with a call.
+//
+// A call that its device did not take is asked about again with what the answer said (OnBusy, OnNoAnswer, OnOffline) in
+// Dialled, the same From and Trunk, and in Diverted the answer's Diverted and Number. It is then the last of Diverted
+// whose permissions count, and a ring of forwardings is found.
 type ResolveRequest struct {
-	Tenant  string
-	From    string    // number of the calling extension; "" when the caller is outside
-	Trunk   string    // trunk or softswitch the call came in by; "" for a caller inside
-	Dialled string    // user of the Request-URI, unescaped
-	At      time.Time // when; zero = now
-	Explain bool      // fill Steps
+	Tenant   string    // "" = the default tenant
+	From     string    // number of the calling extension; "" when the caller is outside
+	Trunk    string    // trunk or softswitch the call came in by; "" for a caller inside
+	Dialled  string    // user of the Request-URI, unescaped
+	Diverted []string  // numbers the call was forwarded away from so far, the first dialled first
+	At       time.Time // when; zero = now
+	Explain  bool      // fill Steps
 }
 
 // RouteKind says what a number turned out to be.
@@ -33,32 +43,33 @@ const (
 
 // ResolveResponse is the answer. A number that means nothing is a RouteReject with 404, not an error.
 type ResolveResponse struct {
-	Kind        RouteKind
-	Number      string        // the DN it ended at, after translation and unconditional forwarding
-	Contact     string        // device: fixed SIP URI; "" = the registered contacts
-	Application string        // routing-point: name of the script
-	Mailbox     string        // voicemail: whose; "" = ask
-	Trunks      []RouteTarget // trunk: in the order to try
-	Status      int           // reject: SIP status
-	Reason      string        // reject: for Reason and Warning, and for people
-	Diverted    []string      // numbers the call was forwarded away from, the first dialled first (RFC 5806)
-	OnBusy      string        // device: number to try instead, "" = none
-	OnNoAnswer  string        //
-	OnOffline   string        // device: when it is not registered
-	RingSeconds int           // device: how long to ring; 0 = the node's default
-	Agent       string        // agent logged in there, "" = none
-	Steps       []ResolveStep `json:",omitempty"`
+	Kind        RouteKind         `json:"kind" enum:"device,routing-point,voicemail,trunk,reject"`
+	Number      string            `json:"number,omitempty"`       // the DN or number it ended at, after translation and unconditional forwarding
+	Contact     string            `json:"contact,omitempty"`      // device: fixed SIP URI; "" = the registered contacts
+	Application string            `json:"application,omitempty"`  // routing-point: name of the script; "" = it has none
+	Mailbox     string            `json:"mailbox,omitempty"`      // voicemail: whose; "" = ask
+	Trunks      []RouteTarget     `json:"trunks,omitempty"`       // trunk: in the order to try
+	Status      int               `json:"status,omitempty"`       // reject: SIP status
+	Reason      string            `json:"reason,omitempty"`       // reject: for Reason and Warning, and for people
+	Diverted    []string          `json:"diverted,omitempty"`     // numbers the call was forwarded away from, the first dialled first (RFC 5806)
+	OnBusy      string            `json:"on_busy,omitempty"`      // device: number to try instead, or MailboxPrefix and a mailbox; "" = none
+	OnNoAnswer  string            `json:"on_no_answer,omitempty"` //
+	OnOffline   string            `json:"on_offline,omitempty"`   // device: when it is not registered
+	RingSeconds int               `json:"ring_seconds,omitempty"` // device: how long to ring; 0 = the node's default
+	Agent       string            `json:"agent,omitempty"`        // agent logged in there, "" = none
+	Options     map[string]string `json:"options,omitempty"`      // device: its options of section TServer. Shared: read only
+	Steps       []ResolveStep     `json:"steps,omitempty"`
 }
 
 // RouteTarget is one trunk to try.
 type RouteTarget struct {
-	DN      string // of the trunk
-	Contact string // SIP URI
-	Number  string // to dial there, after stripping and prefixing
+	DN      string `json:"dn"`      // of the trunk
+	Contact string `json:"contact"` // SIP URI
+	Number  string `json:"number"`  // to dial there, after stripping and prefixing
 }
 
 // ResolveStep is one step of a resolution, for people.
 type ResolveStep struct {
-	Rule   string // what was looked at, e.g. "extension 1001", "trunk gw1 prefix 0"
-	Result string // what came of it
+	Rule   string `json:"rule"`   // what was looked at, e.g. "extension 1001", "trunk gw1 prefix 0"
+	Result string `json:"result"` // what came of it
 }
