@@ -191,7 +191,7 @@ func cut(s string) string {
 }
 
 // flatten turns a body into field paths and values: {"options":{"TServer":{"contact":"*"}}} into
-// options.TServer.contact = *. Lists of plain values are one value.
+// options.TServer.contact = *. A list of plain values is one value; of a list of mappings each is gone into.
 func flatten(raw json.RawMessage) (map[string]string, error) {
 	out := map[string]string{}
 	if len(raw) == 0 {
@@ -217,11 +217,17 @@ func flattenInto(out map[string]string, path string, v any) {
 			flattenInto(out, name, inner)
 		}
 	case []any:
-		words := make([]string, len(v))
+		words := make([]string, 0, len(v))
 		for i, item := range v {
-			words[i] = fmt.Sprint(item)
+			if _, nested := item.(map[string]any); nested {
+				flattenInto(out, index(path, i), item)
+				continue
+			}
+			words = append(words, fmt.Sprint(item))
 		}
-		out[path] = strings.Join(words, ", ")
+		if len(words) == len(v) {
+			out[path] = strings.Join(words, ", ")
+		}
 	case nil:
 	default:
 		out[path] = fmt.Sprint(v)

@@ -177,6 +177,7 @@ func checkTServer(r *report, d *voice.DN) {
 			r.bad(section+"oos-check", "%q is not a number of seconds; want 0 (no check) to 86400", s)
 		}
 	}
+	checkDialOptions(r, d)
 }
 
 // checkSIPURI tells what is wrong with the SIP URI of a trunk: sip:[user@]host[:port][;params].

@@ -32,6 +32,7 @@ const (
 	claimDefault voice.Kind = "#default"  // of the default tenant
 	claimAgentID voice.Kind = "#agent_id" // of a person
 	claimSystem  voice.Kind = "#system"   // of persons with the role system; not exclusive
+	claimProfile voice.Kind = "#profile"  // of the calling profile that a group of callers has by default
 )
 
 // def describes a kind with its own type.
@@ -105,6 +106,13 @@ func kindList() []*kind {
 			key: func(m *voice.Mailbox) *string { return &m.Number }, check: checkMailbox, refs: mailboxRefs,
 			search: func(m *voice.Mailbox) string { return m.Owner },
 		}),
+		define(voice.KindPartition, "name", def[voice.Partition]{
+			key: func(p *voice.Partition) *string { return &p.Name }, check: checkPartition, refs: partitionRefs, search: partitionSearch,
+		}),
+		define(voice.KindCallingProfile, "name", def[voice.CallingProfile]{
+			key: func(p *voice.CallingProfile) *string { return &p.Name }, check: checkCallingProfile, refs: profileRefs, claims: profileClaims,
+			search: func(p *voice.CallingProfile) string { return strings.Join(p.Partitions, " ") },
+		}),
 	}
 }
 
@@ -153,10 +161,11 @@ func personClaims(p *voice.Person) []store.Ref {
 }
 
 func dnRefs(d *voice.DN) []pointer {
-	if d.Application == "" {
-		return nil
+	out := dialRefs(d)
+	if d.Application != "" {
+		out = append(out, pointer{"application", store.Ref{Kind: voice.KindScript, Key: d.Application}})
 	}
-	return []pointer{{"application", store.Ref{Kind: voice.KindScript, Key: d.Application}}}
+	return out
 }
 
 func placeRefs(p *voice.Place) []pointer {

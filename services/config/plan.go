@@ -26,7 +26,8 @@ func (i id) String() string {
 	if i.kind == voice.KindTenant {
 		return fmt.Sprintf("tenant %q", i.key)
 	}
-	return fmt.Sprintf("%s %q", strings.TrimSuffix(strings.ReplaceAll(string(i.kind), "_", " "), "s"), i.key)
+	word := strings.TrimSuffix(strings.ReplaceAll(string(i.kind), "_", " "), "s")
+	return fmt.Sprintf("%s %q", strings.Replace(word, "boxe", "box", 1), i.key)
 }
 
 // want is one resource as somebody wants it to be.

@@ -306,7 +306,10 @@ func (p *planner) frees(holder id, c store.Ref) bool {
 
 func (w *want) claimed(p *planner, c store.Ref, by id) {
 	field := "agent_id"
-	if c.Kind == claimDomain {
+	switch c.Kind {
+	case claimProfile:
+		field = claimedProfileField(w.body.(*voice.CallingProfile), c.Key)
+	case claimDomain:
 		field = "domains"
 		for i, d := range w.body.(*voice.Tenant).Domains {
 			if d == c.Key {

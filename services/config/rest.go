@@ -37,6 +37,8 @@ func (s *Service) server() *httpapi.Server {
 	register[voice.Script](s, api, voice.KindScript, "script")
 	register[voice.VoicemailProfile](s, api, voice.KindVoicemailProfile, "voicemail profile")
 	register[voice.Mailbox](s, api, voice.KindMailbox, "mailbox")
+	register[voice.Partition](s, api, voice.KindPartition, "partition")
+	register[voice.CallingProfile](s, api, voice.KindCallingProfile, "calling profile")
 	s.registerHistory(api)
 	s.registerFiles(api)
 	return server
