@@ -1,0 +1,296 @@
+package sip
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/contract"
+	"parley/internal/sipua"
+	"parley/internal/voice"
+)
+
+// side is an end of a call.
+type side int
+
+const (
+	caller side = iota
+	callee
+)
+
+func (s side) other() side { return 1 - s }
+
+// String is how the side appears in a CDR.
+func (s side) String() string {
+	if s == caller {
+		return "caller"
+	}
+	return "callee"
+}
+
+// phase is how far a call is.
+type phase int
+
+const (
+	routing  phase = iota // nobody has been called yet
+	alerting              // some place is being called
+	answered              // the 200 went to the caller, whose ACK is awaited
+	talking
+	over // nothing new happens; what is under way ends
+)
+
+// party is who calls, as it was proved.
+type party struct {
+	number  string // of the extension; "" for a caller outside
+	display string // display name as sent, without quotes
+	shown   string // number to show
+	trunk   string
+}
+
+// call is one call. After it was made its fields belong to its mailbox.
+type call struct {
+	mailbox
+	w   world
+	cfg *Config
+
+	id      identity
+	from    party
+	dialled string
+	domain  string // SIP domain of the tenant, for From and To
+	contact string // our Contact value
+
+	invite *sip.Request // the caller's, with tx until it is answered
+	tx     sipua.ServerTx
+	phase  phase
+	legs   [2]*leg
+
+	plan     *contract.ResolveResponse // what is being tried
+	forwards int
+	diverted []string
+	trunks   []contract.RouteTarget // still to try
+	branches []*branch              // of the attempt in progress and those before whose end is awaited
+	current  int                    // index of the attempt's first branch
+	best     outcome                // the final response that says most, of the attempt
+	noAnswer func()                 // stops the timer
+	life     func()                 // stops the timer that ends the longest call
+	late     bool                   // the attempt ended because nobody answered
+
+	repeats [2]*repeat // 2xx of ours that waits for its ACK, by side
+	unacked [2]uint32  // CSeq of our INVITE to that side whose 2xx is not acknowledged yet; 0 = none
+	lastAck [2]*sip.Request
+	offer   *relayed // re-INVITE or UPDATE under way
+	pending int      // requests of ours without final response
+
+	seq   uint64
+	rings string // DN that EventRinging was published for; "" = none
+	times struct{ start, ring, answer time.Time }
+	done  bool // the record is written
+}
+
+// identity is what names a call.
+type identity struct {
+	uuid   string // for reporting, 32 hex digits
+	conn   string // ConnID, 16 hex digits
+	number uint64 // CallID of T-Library
+	tenant string
+	node   string
+	kind   voice.CallType
+}
+
+// outcome is a final answer.
+type outcome struct {
+	status int
+	reason string
+	res    *sip.Response // of the place called; nil when the answer is ours
+}
+
+// begin routes the call.
+func (c *call) begin() {
+	c.times.start = c.w.now()
+	c.life = c.w.after(c.cfg.MaxDuration, func() { c.must(c.tooLong) })
+	c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
+	c.route(c.dialled)
+}
+
+// tooLong is the end of the longest call there may be; it also ends one that is stuck.
+func (c *call) tooLong() {
+	if c.phase < answered {
+		c.fail(outcome{status: 408, reason: "the call took too long to set up"})
+		return
+	}
+	c.hangUp("the longest time of a call is over", "system", outcome{status: 200})
+}
+
+// route asks what number means and goes there.
+func (c *call) route(number string) {
+	c.phase = routing
+	req := &contract.ResolveRequest{Tenant: c.id.tenant, From: c.from.number, Trunk: c.from.trunk, Dialled: number, At: c.w.now()}
+	c.w.resolve(req, func(plan *contract.ResolveResponse, err error) {
+		c.must(func() {
+			if c.phase == over {
+				return
+			}
+			if err != nil {
+				c.fail(outcome{status: 503, reason: "no dial plan answers"})
+				return
+			}
+			c.follow(plan)
+		})
+	})
+}
+
+// follow does what the dial plan says.
+func (c *call) follow(plan *contract.ResolveResponse) {
+	c.plan, c.trunks, c.late, c.best = plan, nil, false, outcome{}
+	c.current = len(c.branches)
+	c.diverted = append(c.diverted, plan.Diverted...)
+	switch plan.Kind {
+	case contract.RouteDevice:
+		c.callDevice()
+	case contract.RouteTrunk:
+		if c.id.kind == voice.CallInternal {
+			c.id.kind = voice.CallOutbound
+		}
+		c.trunks = plan.Trunks
+		c.nextTrunk()
+	case contract.RouteReject:
+		c.fail(outcome{status: plan.Status, reason: plan.Reason})
+	default:
+		c.fail(outcome{status: 480, reason: "nothing serves " + string(plan.Kind) + " " + plan.Number + " yet"})
+	}
+}
+
+// callDevice rings a device: its fixed contact, or all it registered.
+func (c *call) callDevice() {
+	if c.plan.Contact != "" {
+		c.ring([]contract.Binding{{Contact: c.plan.Contact}}, "")
+		return
+	}
+	c.w.bindings(c.id.tenant, c.plan.Number, func(bs []contract.Binding, err error) {
+		c.must(func() {
+			switch {
+			case c.phase == over:
+			case err != nil:
+				c.fail(outcome{status: 503, reason: "the registrar does not answer"})
+			case len(bs) == 0:
+				c.unreached(outcome{status: 480, reason: "not registered"}, c.plan.OnOffline, voice.StateForwarded)
+			default:
+				c.ring(bs, "")
+			}
+		})
+	})
+}
+
+// nextTrunk tries the next trunk, in the order of the dial plan.
+func (c *call) nextTrunk() {
+	if len(c.trunks) == 0 {
+		c.unreached(c.best.orElse(503, "no trunk takes the call"), "", voice.StateOk)
+		return
+	}
+	t := c.trunks[0]
+	c.trunks = c.trunks[1:]
+	c.current = len(c.branches)
+	c.ring([]contract.Binding{{Contact: numberAt(t.Contact, t.Number)}}, t.DN)
+}
+
+func (o outcome) orElse(status int, reason string) outcome {
+	if o.status == 0 {
+		return outcome{status: status, reason: reason}
+	}
+	return o
+}
+
+// unreached ends an attempt that nobody answered: the call goes on to number, or fails.
+func (c *call) unreached(o outcome, number string, state voice.CallState) {
+	c.stopNoAnswer()
+	if number == "" || c.forwards >= c.cfg.MaxForwards {
+		c.fail(o)
+		return
+	}
+	c.forwards++
+	c.diverted = append(c.diverted, c.plan.Number)
+	if c.rings != "" {
+		c.publish(voice.EventDiverted, callee, state, func(e *voice.CallEvent) { e.ThirdPartyDN = number })
+		c.rings = ""
+	}
+	c.route(number)
+}
+
+// fail answers the caller's INVITE with a final status; the call is over.
+func (c *call) fail(o outcome) {
+	if c.phase >= answered {
+		return
+	}
+	c.stopNoAnswer()
+	res := c.legs[caller].respond(c.invite, o.status, reasonOf(o))
+	if o.res != nil {
+		passResponse(o.res, res, false)
+	} else if o.reason != "" {
+		res.AppendHeader(sip.NewHeader("Warning", warning(o.reason)))
+	}
+	if o.status == 503 && o.res == nil {
+		res.AppendHeader(sip.NewHeader("Retry-After", retryAfter))
+	}
+	c.tx.Respond(res)
+	c.cancelBranches(len(c.branches))
+	c.failed(o)
+	by := "system"
+	if o.res != nil {
+		by = callee.String()
+	}
+	c.finish(o, by)
+}
+
+// failed publishes what the parties see of a call that nobody answered.
+func (c *call) failed(o outcome) {
+	state := stateOf(o.status, c.late)
+	if c.rings != "" {
+		c.publish(voice.EventReleased, callee, state, nil)
+	}
+	if state == voice.StateBusy || o.status == 404 || o.status == 604 {
+		c.publish(voice.EventDestinationBusy, caller, state, nil)
+	}
+	c.publish(voice.EventReleased, caller, state, nil)
+}
+
+// abandon is the caller's CANCEL, or the loss of his INVITE.
+func (c *call) abandon() {
+	if c.phase >= answered {
+		return
+	}
+	c.stopNoAnswer()
+	c.tx.Respond(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
+	c.cancelBranches(len(c.branches))
+	c.publish(voice.EventReleased, caller, voice.StateOk, nil)
+	if c.rings != "" {
+		c.publish(voice.EventAbandoned, callee, voice.StateOk, nil)
+	}
+	c.finish(outcome{status: 487, reason: "the caller gave up"}, caller.String())
+}
+
+// finish writes the record and ends the call when nothing of it is under way any more.
+func (c *call) finish(o outcome, by string) {
+	c.phase = over
+	c.stopRepeats()
+	c.life()
+	if !c.done {
+		c.done = true
+		c.w.record(c.cdr(o, by))
+	}
+	c.leave()
+}
+
+// leave takes the call out of the tables once every request of ours has its final response: until then the peers may still
+// say something that belongs to it.
+func (c *call) leave() {
+	if c.phase != over || c.pending > 0 {
+		return
+	}
+	c.pending = -1 // left
+	for _, b := range c.branches {
+		c.w.shut(b.leg.callID)
+	}
+	c.w.shut(c.legs[caller].callID)
+	c.branches, c.offer, c.invite, c.tx = nil, nil, nil, nil
+	c.w.ended(c)
+}

@@ -1,0 +1,282 @@
+package sip
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"parley/internal/contract"
+	"parley/internal/voice"
+)
+
+const sdpAnswer = "v=0\r\no=- 2 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n"
+
+// talk sets a call up from 1001 to 1002 on the phone b.
+func (s *stage) talk() (in *incoming, b *sentRequest) {
+	s.t.Helper()
+	s.phone("1002", "b")
+	in = s.call("1002")
+	b = s.last("INVITE", "b")
+	b.answer(180, "")
+	b.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	return in, b
+}
+
+func TestCallAnswered(t *testing.T) {
+	s := newStage(t)
+	_, b := s.talk()
+	s.pass(time.Minute)
+	s.phoneSays(b, "BYE", 7, "")
+	s.last("BYE", "1001").answer(200, "")
+	s.check("answered")
+	if r := s.records[0]; r.Talk != time.Minute || r.Outcome != voice.OutcomeAnswered || r.EndedBy != "callee" || r.Answered != "1002" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestCallerHangsUp(t *testing.T) {
+	s := newStage(t)
+	s.talk()
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "b").answer(200, "")
+	s.check("caller-hangs-up")
+}
+
+func TestBothHangUpAtOnce(t *testing.T) {
+	s := newStage(t)
+	_, b := s.talk()
+	s.callerSays("BYE", 2, "")
+	if in := s.phoneSays(b, "BYE", 7, ""); in.last.StatusCode != 200 {
+		t.Errorf("the second BYE got %d", in.last.StatusCode)
+	}
+	s.last("BYE", "b").answer(481, "")
+	s.check("both-hang-up")
+}
+
+func TestAbandonedWhileRinging(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	in := s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	s.c.must(func() { s.c.cancelled(in) })
+	s.settle()
+	b.answer(487, "")
+	s.check("abandoned")
+}
+
+func TestCancelCrossesAnswer(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	in := s.call("1002")
+	b := s.last("INVITE", "b")
+	s.c.must(func() { s.c.cancelled(in) })
+	s.settle()
+	b.answer(200, sdpAnswer) // the phone was quicker than our CANCEL
+	s.last("BYE", "b").answer(200, "")
+	s.check("cancel-crosses-answer")
+}
+
+func TestBusy(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	in := s.call("1002")
+	s.last("INVITE", "b").answer(486, "")
+	s.check("busy")
+	if in.last.StatusCode != 486 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
+	}
+}
+
+func TestNoAnswer(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	s.pass(20 * time.Second)
+	b.answer(487, "")
+	s.check("no-answer")
+	if r := s.records[0]; r.Outcome != voice.OutcomeNoAnswer || r.Status != 480 {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestNoAnswerGoesOn(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.phone("1003", "c")
+	s.plans["1002"].OnNoAnswer = "1003"
+	s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	s.pass(20 * time.Second)
+	b.answer(487, "")
+	c := s.last("INVITE", "c")
+	c.answer(180, "")
+	c.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "c").answer(200, "")
+	s.check("no-answer-goes-on")
+	if got := header(c.req, "Diversion"); got != "<sip:1002@demo.local>" {
+		t.Errorf("Diversion %q", got)
+	}
+}
+
+func TestFirstPhoneWins(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b", "c", "d")
+	s.call("1002")
+	b, c, d := s.last("INVITE", "b"), s.last("INVITE", "c"), s.last("INVITE", "d")
+	b.answer(180, "")
+	c.answer(180, "")
+	d.answer(486, "") // one is busy, the others ring on
+	c.answer(200, sdpAnswer)
+	if !b.cancel || c.cancel || d.cancel {
+		t.Errorf("cancelled: b %v, c %v, d %v", b.cancel, c.cancel, d.cancel)
+	}
+	b.answer(200, sdpAnswer) // picked up at the same moment
+	s.last("BYE", "b").answer(200, "")
+	s.callerSays("ACK", 1, "")
+	s.phoneSays(c, "BYE", 1, "")
+	s.last("BYE", "1001").answer(200, "")
+	s.check("first-phone-wins")
+}
+
+func TestRedirected(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.phone("1003", "c")
+	s.call("1002")
+	s.last("INVITE", "b").answer(302, "", "Contact: <sip:1003@demo.local>")
+	s.last("INVITE", "c").answer(603, "")
+	s.check("redirected")
+}
+
+func TestForwardsEnd(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.plans["1002"].OnBusy = "1002"
+	in := s.call("1002")
+	for range DefaultConfig().MaxForwards + 1 {
+		s.last("INVITE", "b").answer(486, "")
+	}
+	if in.last.StatusCode != 486 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
+	}
+	s.check("forwards-end")
+}
+
+func TestNotRegistered(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002")
+	s.call("1002")
+	s.check("not-registered")
+}
+
+func TestNoSuchNumber(t *testing.T) {
+	s := newStage(t)
+	in := s.call("4711")
+	if in.last.StatusCode != 404 || in.last.GetHeader("Warning") == nil {
+		t.Errorf("the caller got\n%s", in.last)
+	}
+	s.check("no-such-number")
+}
+
+func TestTrunkFailsOver(t *testing.T) {
+	s := newStage(t)
+	s.plans["0123"] = &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: "0123", Trunks: []contract.RouteTarget{
+		{DN: "gw1", Contact: "sip:192.0.2.10", Number: "123"}, {DN: "gw2", Contact: "sip:192.0.2.11", Number: "49123"}}}
+	s.call("0123")
+	s.last("INVITE", "123").answer(503, "")
+	gw := s.last("INVITE", "49123")
+	gw.answer(183, sdpAnswer)
+	gw.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "49123").answer(200, "")
+	s.check("trunk-fails-over")
+	if r := s.records[0]; r.TrunkOut != "gw2" || r.Type != voice.CallOutbound {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestMissingAck(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	s.last("INVITE", "b").answer(200, sdpAnswer)
+	s.pass(40 * time.Second)
+	s.last("BYE", "1001").fails(errors.New("timeout"))
+	s.last("BYE", "b").answer(200, "")
+	s.check("missing-ack")
+}
+
+func TestHoldAndRetrieve(t *testing.T) {
+	s := newStage(t)
+	_, b := s.talk()
+	s.callerSays("INVITE", 2, offer)
+	hold := s.last("INVITE", "b")
+	hold.answer(200, sdpAnswer)
+	s.callerSays("ACK", 2, "")
+	hold.answer(200, sdpAnswer) // our ACK was lost
+	again := s.phoneSays(b, "INVITE", 5, offer)
+	s.last("INVITE", "1001").answer(200, sdpAnswer)
+	if again.last.StatusCode != 200 {
+		t.Errorf("re-INVITE of the callee got %d", again.last.StatusCode)
+	}
+	s.phoneSays(b, "ACK", 5, "")
+	s.callerSays("BYE", 3, "")
+	s.last("BYE", "b").answer(200, "")
+	s.check("hold-and-retrieve")
+}
+
+func TestGlare(t *testing.T) {
+	s := newStage(t)
+	_, b := s.talk()
+	s.callerSays("INVITE", 2, offer)
+	if in := s.phoneSays(b, "INVITE", 5, offer); in.last.StatusCode != 491 {
+		t.Errorf("the second re-INVITE got %d", in.last.StatusCode)
+	}
+	s.last("INVITE", "b").answer(491, "")
+	s.callerSays("BYE", 3, "")
+	s.last("BYE", "b").answer(200, "")
+	s.check("glare")
+}
+
+func TestPhoneThatForgotTheCall(t *testing.T) {
+	s := newStage(t)
+	s.talk()
+	s.callerSays("UPDATE", 2, offer)
+	s.last("UPDATE", "b").answer(481, "")
+	s.last("BYE", "b").answer(481, "")
+	s.last("BYE", "1001").answer(200, "")
+	s.check("phone-forgot")
+}
+
+func TestLateOffer(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.body = ""
+	s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(200, offer)
+	s.callerSays("ACK", 1, sdpAnswer)
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "b").answer(200, "")
+	s.check("late-offer")
+}
+
+func TestAnonymousCaller(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002", "Privacy: id")
+	b := s.last("INVITE", "b")
+	if b.req.GetHeader("P-Asserted-Identity") != nil || header(b.req, "From")[:11] != `"Anonymous"` {
+		t.Errorf("the callee sees\n%s", b.req)
+	}
+	b.answer(603, "")
+	s.check("anonymous")
+}

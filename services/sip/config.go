@@ -1,0 +1,54 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config says how the node treats calls. Paths in messages are those of the platform's YAML, under calls.
+type Config struct {
+	MaxCalls       int           `yaml:"max_calls"`        // calls at once on this node; one more gets 503
+	MaxTenantCalls int           `yaml:"max_tenant_calls"` // of one tenant on this node; 0 = no limit of its own
+	MaxContacts    int           `yaml:"max_contacts"`     // of a number that ring at once
+	MaxForwards    int           `yaml:"max_forwards"`     // times a call may be forwarded
+	Ring           time.Duration `yaml:"ring"`             // how long a place rings that has no time of its own
+	MaxDuration    time.Duration `yaml:"max_duration"`     // the longest call
+	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
+
+	T1 time.Duration `yaml:"-"` // RFC 3261 §17.1.1.1
+}
+
+// DefaultConfig returns the settings of an edge box.
+func DefaultConfig() Config {
+	return Config{
+		MaxCalls: 5000, MaxContacts: 10, MaxForwards: 5, Ring: 30 * time.Second,
+		MaxDuration: 12 * time.Hour, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
+	}
+}
+
+// Validate reports everything that is wrong, each under its YAML path.
+func (c Config) Validate() error {
+	var errs []error
+	within := func(key string, v, least, most int) {
+		if v < least || v > most {
+			errs = append(errs, fmt.Errorf("calls.%s: %d: want %d to %d", key, v, least, most))
+		}
+	}
+	span := func(key string, v, least, most time.Duration) {
+		if v < least || v > most {
+			errs = append(errs, fmt.Errorf("calls.%s: %v: want %v to %v", key, v, least, most))
+		}
+	}
+	within("max_calls", c.MaxCalls, 1, 1_000_000)
+	within("max_tenant_calls", c.MaxTenantCalls, 0, 1_000_000)
+	within("max_contacts", c.MaxContacts, 1, 100)
+	within("max_forwards", c.MaxForwards, 0, 20)
+	span("ring", c.Ring, time.Second, 10*time.Minute)
+	span("max_duration", c.MaxDuration, time.Minute, 7*24*time.Hour)
+	span("drain", c.Drain, 0, time.Minute)
+	if c.T1 <= 0 {
+		errs = append(errs, errors.New("calls: T1 must be positive"))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,35 @@
+// Package sip is the SIP node: a back-to-back user agent that owns calls (RFC 3261 §6, RFC 7092 §3.1).
+//
+// # A call
+//
+// A call has a leg to the caller and, while it is set up, one to each place that rings; the first answer wins and the others are
+// cancelled. A leg (leg.go) is a dialog of RFC 3261 §12 with identifiers of its own, so nothing of one side is seen on
+// the other but what [passed] lists. What happens within the dialog (hold, codec changes, DTMF by INFO) is asked of the
+// other side and answered with its answer; 2xx to INVITE are repeated here until their ACK comes, on each leg by itself.
+//
+// # State and concurrency
+//
+// A call is a state machine that one goroutine at a time works on: all that concerns it (requests, responses, timers,
+// answers of other services) is put into its mailbox (mailbox.go) and handled in that order. A call with nothing to do
+// has no goroutine. The machine gets time, identifiers and everything outside from [world], so tests replay it without
+// sockets and clocks. Beside the calls there are only tables: dialogs by Call-ID and INVITEs in progress by
+// transaction. Each is emptied by the call when it ends, and every state of a call has a timer that ends it.
+//
+// # Who may call
+//
+// A caller inside proves who he is by digest (internal/sipua/digest), the same way for existing and other numbers.
+// His number is that of the credentials, whatever From says.
+//
+// # Events and records
+//
+// Each step is an event on CALLS, numbered without holes, and each attempt ends with one record on CDR. A call never
+// waits for either.
+//
+// # Limits
+//
+// Calls of the node and of a tenant, contacts that ring at once, messages waiting for a call, forwards of a call, and the
+// time of each state: see [Config] and the constants.
+//
+// Not here: what a number means (services/dialplan), who is registered (services/registrar), sockets and transactions
+// (services/sipproxy, internal/sipua), audio (internal/media).
+package sip

@@ -1,0 +1,329 @@
+package sip
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/contract"
+	"parley/internal/sipua"
+	"parley/internal/voice"
+)
+
+var update = flag.Bool("update", false, "write the golden ladders anew")
+
+// stage is a world without sockets and clocks. What a call does is written into a ladder: one line a message, event
+// or record, in order.
+type stage struct {
+	t       *testing.T
+	c       *call
+	clock   time.Time
+	ids     int
+	timers  []*stageTimer
+	ladder  strings.Builder
+	plans   map[string]*contract.ResolveResponse
+	phones  map[string][]contract.Binding
+	sent    []*sentRequest
+	dialogs map[string]*call
+	records []*voice.CDR
+	events  []*voice.CallEvent
+	over    bool
+	body    string // of the INVITE of call
+}
+
+type stageTimer struct {
+	at      time.Time
+	fn      func()
+	stopped bool
+}
+
+// sentRequest is a request of the call; the test answers it.
+type sentRequest struct {
+	s      *stage
+	to     string
+	req    *sip.Request
+	on     func(*sip.Response, error)
+	cancel bool
+}
+
+func (r *sentRequest) Cancel() {
+	r.cancel = true
+	r.s.line("node", r.to, "CANCEL")
+}
+
+// incoming is a request of a phone as the call sees it.
+type incoming struct {
+	s    *stage
+	from string
+	req  *sip.Request
+	last *sip.Response
+	done chan struct{}
+}
+
+func (i *incoming) Respond(res *sip.Response) {
+	i.last = res
+	i.s.line("node", i.from, describe(res.StatusCode, res.Body())+" "+string(i.req.Method))
+}
+func (i *incoming) Done() <-chan struct{} { return i.done }
+
+func describe(status int, body []byte) string {
+	out := strconv.Itoa(status)
+	if len(body) > 0 {
+		out += " (SDP)"
+	}
+	return out
+}
+
+func newStage(t *testing.T) *stage {
+	return &stage{t: t, body: offer, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), plans: map[string]*contract.ResolveResponse{},
+		phones: map[string][]contract.Binding{}, dialogs: map[string]*call{}}
+}
+
+func (s *stage) line(from, to, what string) {
+	fmt.Fprintf(&s.ladder, "%-8s -> %-8s %s\n", from, to, what)
+}
+
+func (s *stage) now() time.Time { return s.clock }
+func (s *stage) id() string     { s.ids++; return fmt.Sprintf("id%d", s.ids) }
+
+func (s *stage) after(d time.Duration, fn func()) func() {
+	t := &stageTimer{at: s.clock.Add(d), fn: fn}
+	s.timers = append(s.timers, t)
+	return func() { t.stopped = true }
+}
+
+func (s *stage) send(req *sip.Request, on func(*sip.Response, error)) (sipua.ClientTx, error) {
+	r := &sentRequest{s: s, to: req.Recipient.User, req: req, on: on}
+	s.sent = append(s.sent, r)
+	what := string(req.Method)
+	if len(req.Body()) > 0 {
+		what += " (SDP)"
+	}
+	s.line("node", r.to, what)
+	return r, nil
+}
+
+func (s *stage) ack(req *sip.Request) { s.line("node", req.Recipient.User, "ACK") }
+
+func (s *stage) resolve(req *contract.ResolveRequest, on func(*contract.ResolveResponse, error)) {
+	p, ok := s.plans[req.Dialled]
+	if !ok {
+		p = &contract.ResolveResponse{Kind: contract.RouteReject, Number: req.Dialled, Status: 404, Reason: "no such number"}
+	}
+	on(p, nil)
+}
+
+func (s *stage) bindings(_, dn string, on func([]contract.Binding, error)) { on(s.phones[dn], nil) }
+func (s *stage) route(*contract.Binding) string                            { return "<sip:token@node.parley.invalid;lr>" }
+
+func (s *stage) publish(e *voice.CallEvent) {
+	s.events = append(s.events, e)
+	out := fmt.Sprintf("%s ThisDN=%s OtherDN=%s CallState=%d", e.ID, e.ThisDN, e.OtherDN, e.CallState)
+	if e.ThirdPartyDN != "" {
+		out += " ThirdPartyDN=" + e.ThirdPartyDN
+	}
+	s.line("node", "CALLS", out)
+}
+
+func (s *stage) record(r *voice.CDR) {
+	s.records = append(s.records, r)
+	s.line("node", "CDR", fmt.Sprintf("%s %d by %s, talked %v", r.Outcome, r.Status, r.EndedBy, r.Talk))
+}
+
+func (s *stage) open(id string, c *call) { s.dialogs[id] = c }
+func (s *stage) shut(id string)          { delete(s.dialogs, id) }
+func (s *stage) ended(*call)             { s.over = true; s.line("node", "node", "the call is gone") }
+
+// phone makes a number that rings at the phones of those names.
+func (s *stage) phone(number string, names ...string) {
+	s.plans[number] = &contract.ResolveResponse{Kind: contract.RouteDevice, Number: number, RingSeconds: 20}
+	for _, n := range names {
+		s.phones[number] = append(s.phones[number], contract.Binding{Contact: "sip:" + n + "@192.0.2.1:5060"})
+	}
+}
+
+const offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+
+// call lets 1001 call a number.
+func (s *stage) call(number string, headers ...string) *incoming {
+	s.t.Helper()
+	in := s.parse("1001", "INVITE", append([]string{"To: <sip:" + number + "@demo.local>", "CSeq: 1 INVITE"}, headers...), s.body, "sip:"+number+"@demo.local")
+	cfg := DefaultConfig()
+	s.c = &call{w: s, cfg: &cfg, from: party{number: "1001", shown: "1001"}, dialled: number, domain: "demo.local",
+		contact: "<sip:node@192.0.2.5>", invite: in.req, tx: in, id: identity{uuid: "u1", conn: "c1", number: 1, tenant: "demo", node: "n1", kind: voice.CallInternal}}
+	s.c.legs[caller] = answering(in.req, "node-tag", s.c.contact)
+	s.dialogs["call-a"] = s.c
+	s.c.must(s.c.begin)
+	s.settle()
+	return in
+}
+
+func (s *stage) parse(from, method string, headers []string, body, uri string) *incoming {
+	s.t.Helper()
+	what := method
+	if body != "" {
+		what += " (SDP)"
+		headers = append(headers, "Content-Type: application/sdp")
+	}
+	s.line(from, "node", what)
+	text := method + " " + uri + " SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx\r\nMax-Forwards: 70\r\nContact: <sip:" + from + "@192.0.2.9>\r\n"
+	if !strings.Contains(strings.Join(headers, "\n"), "From:") {
+		headers = append(headers, "From: <sip:1001@demo.local>;tag=caller", "Call-ID: call-a")
+	}
+	text += strings.Join(headers, "\r\n") + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	m, err := sip.ParseMessage([]byte(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &incoming{s: s, from: from, req: m.(*sip.Request), done: make(chan struct{})}
+}
+
+// callerSays is a request of the caller within the dialog.
+func (s *stage) callerSays(method string, cseq int, body string) *incoming {
+	s.t.Helper()
+	in := s.parse("1001", method, []string{"To: <sip:x@demo.local>;tag=node-tag", fmt.Sprintf("CSeq: %d %s", cseq, method)}, body, "sip:node@192.0.2.5")
+	return s.deliver(in)
+}
+
+// phoneSays is a request of a phone that was called, by the INVITE it got.
+func (s *stage) phoneSays(r *sentRequest, method string, cseq int, body string) *incoming {
+	s.t.Helper()
+	from, to := header(r.req, "To"), header(r.req, "From")
+	in := s.parse(r.to, method, []string{"From: " + from + ";tag=" + r.to, "To: " + to, "Call-ID: " + header(r.req, "Call-ID"),
+		fmt.Sprintf("CSeq: %d %s", cseq, method)}, body, "sip:node@192.0.2.5")
+	return s.deliver(in)
+}
+
+func (s *stage) deliver(in *incoming) *incoming {
+	c := s.dialogs[in.req.CallID().Value()]
+	if c == nil {
+		s.t.Fatalf("no call has the dialog of\n%s\n%s", in.req, s.ladder.String())
+	}
+	if in.req.IsAck() {
+		c.must(func() { c.within(in.req, nil) })
+	} else {
+		c.must(func() { c.within(in.req, in) })
+	}
+	s.settle()
+	return in
+}
+
+// last is the newest request of that method to that phone.
+func (s *stage) last(method, to string) *sentRequest {
+	s.t.Helper()
+	for i := len(s.sent) - 1; i >= 0; i-- {
+		if r := s.sent[i]; string(r.req.Method) == method && r.to == to {
+			return r
+		}
+	}
+	s.t.Fatalf("no %s went to %s:\n%s", method, to, s.ladder.String())
+	return nil
+}
+
+// answer is a response of the phone.
+func (r *sentRequest) answer(status int, body string, headers ...string) {
+	r.s.t.Helper()
+	r.s.line(r.to, "node", describe(status, []byte(body))+" "+string(r.req.Method))
+	text := "SIP/2.0 " + strconv.Itoa(status) + " Said\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx\r\nFrom: " + header(r.req, "From") + "\r\nTo: " + header(r.req, "To")
+	if !strings.Contains(header(r.req, "To"), "tag=") {
+		text += ";tag=" + r.to
+	}
+	text += "\r\nCall-ID: " + header(r.req, "Call-ID") + "\r\nCSeq: " + header(r.req, "CSeq") + "\r\n"
+	if len(headers) == 0 {
+		headers = []string{"Contact: <sip:" + r.to + "@192.0.2.1>"}
+	}
+	if body != "" {
+		headers = append(headers, "Content-Type: application/sdp")
+	}
+	text += strings.Join(headers, "\r\n") + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	m, err := sip.ParseMessage([]byte(text))
+	if err != nil {
+		r.s.t.Fatal(err)
+	}
+	r.on(m.(*sip.Response), nil)
+	r.s.settle()
+}
+
+func (r *sentRequest) fails(err error) {
+	r.s.line(r.to, "node", "nothing: "+err.Error())
+	r.on(nil, err)
+	r.s.settle()
+}
+
+// pass lets time go by; timers fire in order.
+func (s *stage) pass(d time.Duration) {
+	s.line("", "", "... "+d.String())
+	end := s.clock.Add(d)
+	for {
+		var next *stageTimer
+		for _, t := range s.timers {
+			if !t.stopped && !t.at.After(end) && (next == nil || t.at.Before(next.at)) {
+				next = t
+			}
+		}
+		if next == nil {
+			break
+		}
+		next.stopped = true
+		s.clock = next.at
+		next.fn()
+		s.settle()
+	}
+	s.clock = end
+}
+
+// settle waits until the call has done all it can.
+func (s *stage) settle() {
+	for busy := true; busy; runtime.Gosched() {
+		s.c.mu.Lock()
+		busy = s.c.busy
+		s.c.mu.Unlock()
+	}
+}
+
+// check compares the ladder with the golden one, and holds what is true of every call: one record, events numbered
+// without holes, nothing left behind.
+func (s *stage) check(name string) {
+	s.t.Helper()
+	for i, e := range s.events {
+		if e.Seq != uint64(i+1) {
+			s.t.Errorf("event %d has the number %d", i+1, e.Seq)
+		}
+	}
+	if len(s.records) != 1 {
+		s.t.Errorf("%d records, want 1", len(s.records))
+	} else if s.records[0].Events != uint64(len(s.events)) {
+		s.t.Errorf("the record knows of %d events, there were %d", s.records[0].Events, len(s.events))
+	}
+	if !s.over || len(s.dialogs) != 0 {
+		s.t.Errorf("the call is still there: %d dialogs, %d requests under way", len(s.dialogs), s.c.pending)
+	}
+	for _, t := range s.timers {
+		if !t.stopped {
+			s.t.Errorf("a timer still runs, for %v", t.at)
+		}
+	}
+	file := filepath.Join("testdata", "ladders", name+".txt")
+	got := "# Generated by go test ./services/sip -update\n" + s.ladder.String()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			s.t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if got != string(want) {
+		s.t.Errorf("ladder %s differs:\n--- got\n%s\n--- want\n%s", name, got, want)
+	}
+}

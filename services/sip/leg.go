@@ -1,0 +1,133 @@
+package sip
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// nodeHost stands in Via and Call-ID of what the node sends. The front door adds the Via that peers answer to, and
+// takes this one off again.
+const nodeHost = "node.parley.invalid"
+
+// leg is one dialog of a call (RFC 3261 §12), early or confirmed.
+type leg struct {
+	callID  string
+	local   string // our From or To value, tag included
+	remote  string // the peer's, with its tag once there is one
+	tag     string // ours
+	peerTag string
+	target  sip.Uri  // the peer's Contact: where requests go
+	routes  []string // Route values, first hop first
+	contact string   // our Contact value
+	seq     uint32   // CSeq of our last request
+	peerSeq uint32   // CSeq of the peer's last request; 0 = none yet
+}
+
+// answering makes the leg of an INVITE that came (§12.1.1).
+func answering(req *sip.Request, tag, contact string) *leg {
+	l := &leg{
+		callID: req.CallID().Value(), tag: tag, contact: contact,
+		local: req.To().Value() + ";tag=" + tag, remote: req.From().Value(), peerSeq: req.CSeq().SeqNo,
+	}
+	l.peerTag, _ = req.From().Params.Get("tag")
+	for _, rr := range req.GetHeaders("Record-Route") {
+		l.routes = append(l.routes, rr.Value())
+	}
+	l.retarget(req.Contact())
+	return l
+}
+
+// retarget takes the Contact of a request or response that refreshes the target (§12.2).
+func (l *leg) retarget(c *sip.ContactHeader) {
+	if c != nil && c.Address.Host != "" {
+		l.target = c.Address
+	}
+}
+
+// answered takes from a response what makes our request's dialog (§12.1.2).
+func (l *leg) answered(res *sip.Response) {
+	to := res.To()
+	if to == nil {
+		return
+	}
+	tag, _ := to.Params.Get("tag")
+	if tag == "" {
+		return
+	}
+	l.peerTag, l.remote = tag, to.Value()
+	l.retarget(res.Contact())
+	var routes []string
+	for _, rr := range res.GetHeaders("Record-Route") {
+		routes = append(routes, rr.Value())
+	}
+	if len(routes) > 0 {
+		slices.Reverse(routes)
+		l.routes = routes
+	}
+}
+
+// inOrder tells whether a request of the peer is not older than its last one (§12.2.2), and remembers it.
+func (l *leg) inOrder(seq uint32) bool {
+	if l.peerSeq != 0 && seq < l.peerSeq {
+		return false
+	}
+	l.peerSeq = seq
+	return true
+}
+
+// belongs tells whether a request is of this dialog.
+func (l *leg) belongs(req *sip.Request) bool {
+	ours, _ := req.To().Params.Get("tag")
+	theirs, _ := req.From().Params.Get("tag")
+	return ours == l.tag && (l.peerTag == "" || theirs == l.peerTag)
+}
+
+// request begins a request within the dialog, or the INVITE that makes it. branch is new for each.
+func (l *leg) request(method sip.RequestMethod, branch string, hops int) *sip.Request {
+	l.seq++
+	return l.compose(method, branch, l.seq, hops)
+}
+
+// ackTo is the ACK to the 2xx of our INVITE with that CSeq (§13.2.2.4).
+func (l *leg) ackTo(seq uint32, branch string) *sip.Request {
+	return l.compose(sip.ACK, branch, seq, maxHops)
+}
+
+func (l *leg) compose(method sip.RequestMethod, branch string, seq uint32, hops int) *sip.Request {
+	req := sip.NewRequest(method, l.target)
+	add := func(name, value string) { req.AppendHeader(sip.NewHeader(name, value)) }
+	add("Via", "SIP/2.0/UDP "+nodeHost+";branch=z9hG4bK"+branch)
+	add("Max-Forwards", strconv.Itoa(hops))
+	for _, r := range l.routes {
+		add("Route", r)
+	}
+	add("From", l.local)
+	add("To", l.remote)
+	add("Call-ID", l.callID)
+	add("CSeq", strconv.FormatUint(uint64(seq), 10)+" "+string(method))
+	if method == sip.INVITE || method == sip.UPDATE {
+		add("Contact", l.contact)
+	}
+	return req
+}
+
+// maxHops is the Max-Forwards of requests that begin here (§8.1.1.6).
+const maxHops = 70
+
+// respond makes the answer to a request of the peer, with our tag.
+func (l *leg) respond(req *sip.Request, status int, reason string) *sip.Response {
+	res := sip.NewResponseFromRequest(req, status, reason, nil)
+	if to := res.To(); to != nil && status > 100 {
+		if to.Params == nil {
+			to.Params = sip.NewParams()
+		}
+		to.Params.Remove("tag")
+		to.Params.Add("tag", l.tag)
+	}
+	if (req.IsInvite() || req.Method == sip.UPDATE) && (status/100 == 1 && status != 100 || status/100 == 2) {
+		res.AppendHeader(sip.NewHeader("Contact", l.contact))
+	}
+	return res
+}

@@ -1,0 +1,157 @@
+package sip
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/sipua"
+	"parley/internal/sipua/transport"
+	"parley/internal/voice"
+)
+
+// outside is the Service as a call sees it: the real world.
+type outside Service
+
+func (o *outside) now() time.Time { return time.Now() }
+func (o *outside) id() string     { return random(8) }
+
+func (o *outside) after(d time.Duration, fn func()) (stop func()) {
+	t := time.AfterFunc(d, fn)
+	return func() { t.Stop() }
+}
+
+func (o *outside) send(req *sip.Request, on func(*sip.Response, error)) (sipua.ClientTx, error) {
+	return o.sender.Send(req, on)
+}
+
+func (o *outside) ack(req *sip.Request) {
+	if err := o.sender.SendAck(req); err != nil {
+		o.log.Debug("ACK not sent", "err", err) // the peer repeats its 2xx, and the ACK goes again
+	}
+}
+
+// ask calls a door: at once where it is served here, since that waits for nothing, else on a goroutine.
+func ask[Req, Resp any](o *outside, door fabric.Door[Req, Resp], req Req, on func(Resp, error)) {
+	do := func(ctx context.Context) { on(fabric.Call(ctx, o.f, door, req)) }
+	if fabric.Local(o.f, door) {
+		do(o.run)
+		return
+	}
+	go do(o.run)
+}
+
+func (o *outside) resolve(req *contract.ResolveRequest, on func(*contract.ResolveResponse, error)) {
+	ask(o, contract.Resolve, req, func(r *contract.ResolveResponse, err error) {
+		switch {
+		case err != nil:
+			o.m.unplanned.Add(1)
+		case r.Kind == contract.RouteReject && r.Status == 404:
+			o.m.notFound.Add(1)
+		}
+		on(r, err)
+	})
+}
+
+func (o *outside) bindings(tenant, dn string, on func([]contract.Binding, error)) {
+	ask(o, contract.Bindings, contract.BindingsRequest{Tenant: tenant, DN: dn}, func(r contract.BindingsResponse, err error) {
+		on(r.Bindings, err)
+	})
+}
+
+// route writes the way to a contact as a token that the front doors of the cluster understand.
+func (o *outside) route(b *contract.Binding) string {
+	tokens := o.tokens.Load()
+	if tokens == nil {
+		return ""
+	}
+	f := sipua.Flow{Door: b.Node, Transport: transport.Transport(b.Transport), ID: b.Flow, Node: o.f.Node()}
+	if f.Door == "" {
+		f.Door = o.f.Node()
+	}
+	if f.Transport == "" {
+		f.Transport = transport.UDP
+	}
+	at := b.Received
+	if at == "" {
+		at = addressOf(b.Contact)
+	}
+	remote, err := netip.ParseAddrPort(at)
+	if err != nil && f.ID == "" {
+		return ""
+	}
+	f.Remote = remote
+	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>"
+}
+
+// addressOf is the address of a contact that is not a name.
+func addressOf(contact string) string {
+	var u sip.Uri
+	if sip.ParseUri(contact, &u) != nil {
+		return ""
+	}
+	port := u.Port
+	if port == 0 {
+		port = 5060
+	}
+	return net.JoinHostPort(u.Host, strconv.Itoa(port))
+}
+
+func (o *outside) publish(e *voice.CallEvent) {
+	err := o.f.Publish(fabric.Event{
+		Subject: fabric.Subject("call", e.Tenant, e.CallUUID, string(e.ID)),
+		MsgID:   e.CallUUID + ":" + strconv.FormatUint(e.Seq, 10),
+		Payload: e,
+	})
+	if err != nil {
+		o.m.eventsLost.Inc()
+		o.log.Error("call event lost", "call", e.CallUUID, "event", e.ID, "err", err)
+		return
+	}
+	o.m.events.WithLabelValues(e.Tenant, string(e.ID)).Inc()
+}
+
+func (o *outside) record(r *voice.CDR) {
+	switch r.Outcome {
+	case voice.OutcomeAbandoned:
+		o.m.abandoned.Add(1)
+	case voice.OutcomeRejected, voice.OutcomeFailed:
+		o.m.rejected.Add(1)
+	}
+	err := o.f.Publish(fabric.Event{Subject: fabric.Subject("cdr", r.Tenant, r.CallUUID), MsgID: r.CallUUID, Payload: r})
+	if err != nil {
+		o.m.recordsLost.Inc()
+		o.log.Error("call record lost", "record", r, "err", err)
+	}
+}
+
+func (o *outside) open(callID string, c *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dialogs[callID] = c
+	o.m.dialogs.Add(1)
+}
+
+func (o *outside) shut(callID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.dialogs, callID)
+}
+
+func (o *outside) ended(c *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.byTenant[c.id.tenant]--; o.byTenant[c.id.tenant] <= 0 {
+		delete(o.byTenant, c.id.tenant)
+	}
+	if o.calls.Add(-1) == 0 && o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
+}

@@ -1,0 +1,272 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/obs"
+	"parley/internal/sipua"
+	"parley/internal/sipua/digest"
+)
+
+// Names of the health checks.
+const (
+	checkSecret   = "call-keys" // the cluster's secrets have been read
+	checkDialplan = "dialplan"  // the dial plan answers
+	checkFabric   = "fabric"
+)
+
+// Options are what a Service needs. Fabric, Directory and Registry are required.
+type Options struct {
+	Fabric    *fabric.Fabric
+	Directory *contract.Directory
+	Config    Config
+	Offer     []digest.Algorithm // of challenges, in order; nil = MD5, SHA-256
+	MD5Only   []string           // beginnings of the User-Agent of phones that can bear MD5 alone
+	Registry  *prometheus.Registry
+	Health    *obs.Health // nil = one of its own
+	Log       *slog.Logger
+}
+
+// Service is one SIP node. See [New], [Service.Attach], [Service.ServeSIP] and [Service.Run].
+type Service struct {
+	f      *fabric.Fabric
+	dir    *contract.Directory
+	cfg    Config
+	offer  []digest.Algorithm
+	md5    []string
+	health *obs.Health
+	log    *slog.Logger
+	m      *metrics
+
+	sender  sipua.Sender
+	contact string // host:port in our Contact
+	keeper  atomic.Pointer[doorkeeper]
+	tokens  atomic.Pointer[sipua.Tokens]
+	run     context.Context // of Run, for what calls start
+	drain   atomic.Bool
+	calls   atomic.Int64
+	number  atomic.Uint64 // CallID of the last call
+	reports chan contract.AbuseReport
+
+	mu       sync.Mutex // guards what follows
+	dialogs  map[string]*call
+	invites  map[sipua.ServerTx]*inviteTx
+	byTenant map[string]int
+	idle     chan struct{} // closed when the last call ends while draining; nil before
+}
+
+// inviteTx is an INVITE in progress: a CANCEL finds its call by it.
+type inviteTx struct {
+	sipua.ServerTx
+	s *Service
+	c *call
+}
+
+// Respond passes the response on; a final one ends what a CANCEL could do.
+func (t *inviteTx) Respond(res *sip.Response) {
+	if res.StatusCode >= 200 {
+		t.s.mu.Lock()
+		delete(t.s.invites, t.ServerTx)
+		t.s.mu.Unlock()
+	}
+	t.ServerTx.Respond(res)
+}
+
+const maxReports = 256 // failures waiting to be reported; more are dropped, as the source goes on anyway
+
+// New checks its arguments and starts nothing.
+func New(o Options) (*Service, error) {
+	if o.Fabric == nil || o.Directory == nil || o.Registry == nil {
+		return nil, errors.New("sip: Fabric, Directory and Registry are required")
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Health == nil {
+		o.Health = obs.NewHealth()
+	}
+	if o.Offer == nil {
+		o.Offer = []digest.Algorithm{digest.MD5, digest.SHA256}
+	}
+	for _, c := range []string{checkSecret, checkDialplan, checkFabric} {
+		o.Health.Set(c, obs.LevelStarting, "starting")
+	}
+	s := &Service{
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, offer: o.Offer, md5: o.MD5Only, health: o.Health, log: o.Log,
+		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
+		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
+	}
+	s.m = newMetrics(s, o.Registry)
+	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
+	return s, nil
+}
+
+// Attach gives the node the front door of its process, before Run. host:port is where that is reached, for our Contact.
+func (s *Service) Attach(sender sipua.Sender, host string) { s.sender, s.contact = sender, host }
+
+// Run takes calls until ctx ends, then lets them end for a while and hangs up the rest.
+func (s *Service) Run(ctx context.Context) error {
+	if s.sender == nil {
+		return errors.New("sip: the node has no front door: call Attach before Run")
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	s.run = work
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { s.reportAbuse(work) })
+	select { // nobody is known before
+	case <-s.dir.Synced():
+	case <-ctx.Done():
+		return nil
+	}
+	if !s.readSecrets(ctx) {
+		return nil
+	}
+	s.watchHealth(ctx)
+	s.empty()
+	return nil
+}
+
+// readSecrets asks for the cluster's secrets until it gets them: the config service may start later.
+func (s *Service) readSecrets(ctx context.Context) bool {
+	for {
+		err := s.secrets(ctx)
+		if err == nil {
+			s.health.Set(checkSecret, obs.LevelPass, "")
+			return true
+		}
+		s.health.Set(checkSecret, obs.LevelStarting, "the config service does not give the cluster's secrets yet")
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Service) secrets(ctx context.Context) error {
+	flow, err := fabric.Call(ctx, s.f, contract.ClusterSecret, sipua.TokenSecret)
+	if err != nil {
+		return err
+	}
+	nonce, err := fabric.Call(ctx, s.f, contract.ClusterSecret, "call-nonce")
+	if err != nil {
+		return err
+	}
+	k, err := newDoorkeeper(nonce, s.dir, s.offer, s.md5)
+	if err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	s.tokens.Store(sipua.NewTokens(flow))
+	s.keeper.Store(k)
+	return nil
+}
+
+const healthTick = 2 * time.Second
+
+func (s *Service) watchHealth(ctx context.Context) {
+	tick := time.NewTicker(healthTick)
+	defer tick.Stop()
+	for {
+		if ok, reason := s.f.Connected(); ok {
+			s.health.Set(checkFabric, obs.LevelPass, "")
+		} else {
+			s.health.Set(checkFabric, obs.LevelFail, reason)
+		}
+		s.probeDialplan(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// probeDialplan asks for a number that no tenant has.
+func (s *Service) probeDialplan(ctx context.Context) {
+	_, err := fabric.Call(ctx, s.f, contract.Resolve, &contract.ResolveRequest{Tenant: "", Dialled: "0"})
+	if err == nil || ctx.Err() != nil || !unavailable(err) {
+		s.health.Set(checkDialplan, obs.LevelPass, "")
+		return
+	}
+	s.health.Set(checkDialplan, obs.LevelFail, "no dial plan answers: calls get 503")
+}
+
+// empty ends the calls when the node stops.
+func (s *Service) empty() {
+	s.drain.Store(true)
+	s.mu.Lock()
+	s.idle = make(chan struct{})
+	idle := s.idle
+	if s.calls.Load() == 0 {
+		close(idle)
+		s.idle = nil
+	}
+	s.mu.Unlock()
+	select {
+	case <-idle:
+		return
+	case <-time.After(s.cfg.Drain):
+	}
+	for _, c := range s.all() {
+		c.must(func() {
+			if c.phase < answered {
+				c.fail(outcome{status: 503, reason: "the node stops"})
+			} else {
+				c.hangUp("the node stops", "system", outcome{status: 200})
+			}
+		})
+	}
+	select {
+	case <-idle:
+	case <-time.After(lastWords):
+		s.log.Warn("calls whose end was not confirmed when the node stopped", "calls", s.calls.Load())
+	}
+}
+
+// lastWords is how long the answers to the BYEs of a stopping node are waited for.
+const lastWords = 2 * time.Second
+
+func (s *Service) all() []*call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[*call]bool{}
+	var out []*call
+	for _, c := range s.dialogs {
+		if !seen[c] {
+			seen[c] = true
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// reportAbuse tells the registrar of failed credentials, which counts them and bans.
+func (s *Service) reportAbuse(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-s.reports:
+			if _, err := fabric.Call(ctx, s.f, contract.ReportAbuse, r); err != nil && ctx.Err() == nil {
+				s.log.Debug("report of failed credentials", "err", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package sip
+
+import (
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/contract"
+	"parley/internal/sipua"
+	"parley/internal/voice"
+)
+
+// world is all that a call knows of what is outside of it. Callbacks come back through the call's mailbox; whoever implements
+// it must not call them before the method has returned.
+type world interface {
+	now() time.Time
+	// id returns a token nobody has had before: for tags, branches, Call-IDs.
+	id() string
+	after(d time.Duration, fn func()) (stop func())
+
+	send(req *sip.Request, on func(*sip.Response, error)) (sipua.ClientTx, error)
+	ack(req *sip.Request)
+
+	resolve(req *contract.ResolveRequest, on func(*contract.ResolveResponse, error))
+	bindings(tenant, dn string, on func([]contract.Binding, error))
+	// route returns the Route value by which a contact is reached, "" when there is no way.
+	route(b *contract.Binding) string
+
+	publish(ev *voice.CallEvent)
+	record(cdr *voice.CDR)
+
+	// open makes requests with that Call-ID reach the call, shut ends it.
+	open(callID string, c *call)
+	shut(callID string)
+	// ended takes the call out of the node's count.
+	ended(c *call)
+}
