@@ -233,7 +233,7 @@ func TestTrimKeepsWhatIsNotConfirmed(t *testing.T) {
 	eventually(t, func() error { return l.want(45, 1) })
 	eventually(t, func() error { return confirmed(f, "fast") })
 	held := make(chan struct{})
-	consume(t, f, fabric.Durable{Stream: fabric.StreamCDR, Name: "slow", Batch: 1}, func(ctx context.Context, batch []fabric.Message) error {
+	consume(t, f, fabric.Durable{Stream: fabric.StreamCDR, Name: "slow", Batch: 1, Patience: time.Second}, func(ctx context.Context, batch []fabric.Message) error {
 		if batch[0].Seq <= 3 {
 			return nil
 		}

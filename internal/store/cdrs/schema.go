@@ -1,0 +1,79 @@
+package cdrs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"parley/internal/store/sqldb"
+)
+
+const (
+	sqliteFile  = "cdr.db"
+	openTimeout = 10 * time.Second
+)
+
+// schema: times are microseconds since 1970, 0 where nothing happened. search is what a text filter looks into. An index
+// row of PostgreSQL holds 2,704 bytes at the most, which MaxText keeps well away from.
+var schema = sqldb.Schema{
+	Table: "cdr_schema_versions", Lock: 7305808869232651,
+	Versions: [][]string{{
+		`CREATE TABLE cdrs (
+			call_uuid   {text} NOT NULL PRIMARY KEY,
+			tenant      {text} NOT NULL,
+			thread_id   {text} NOT NULL,
+			node        {text} NOT NULL,
+			type        BIGINT NOT NULL,
+			caller      {text} NOT NULL,
+			caller_name {text} NOT NULL,
+			dialled     {text} NOT NULL,
+			answered    {text} NOT NULL,
+			trunk_in    {text} NOT NULL,
+			trunk_out   {text} NOT NULL,
+			start_us    BIGINT NOT NULL,
+			ringing_us  BIGINT NOT NULL,
+			answer_us   BIGINT NOT NULL,
+			end_us      BIGINT NOT NULL,
+			talk_us     BIGINT NOT NULL,
+			outcome     {text} NOT NULL,
+			status      BIGINT NOT NULL,
+			ended_by    {text} NOT NULL,
+			reason      {text} NOT NULL,
+			sip_call_id {text} NOT NULL,
+			events      BIGINT NOT NULL,
+			search      {text} NOT NULL)`,
+		`CREATE INDEX cdrs_by_time ON cdrs (tenant, start_us, call_uuid, outcome, type, talk_us, search)`,
+		`CREATE INDEX cdrs_by_caller ON cdrs (tenant, caller, start_us, call_uuid)`,
+		`CREATE INDEX cdrs_by_dialled ON cdrs (tenant, dialled, start_us, call_uuid)`,
+	}},
+}
+
+// Store is an open database of call detail records.
+type Store struct{ db *sqldb.DB }
+
+// Open opens the database that dsn names, and brings its tables up to date: "" is the file cdr.db in dir (made if it is
+// not there), sqlite:///path/x.db the file cdr.db beside x.db, postgres://… a PostgreSQL server of version 12 or later,
+// in which other tables may live too. Errors never contain the password of dsn.
+func Open(ctx context.Context, dsn, dir string) (*Store, error) {
+	db, err := sqldb.Open(dsn, dir, sqliteFile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := db.Migrate(ctx, schema); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Store{db: db}, nil
+}
+
+// Close waits for statements in progress and closes the database.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Shared tells whether other nodes read and write the same records.
+func (s *Store) Shared() bool { return s.db.Kind() == "postgres" }
+
+// Ping tells whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return sqldb.Failed("ask the database", s.db.Read.PingContext(ctx))
+}
