@@ -1,0 +1,65 @@
+package media
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// collector shows a plane to Prometheus. The numbers are those the relays keep anyway, summed up when somebody asks.
+type collector struct{ plane *Plane }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("parley_media_"+name, help, labels, nil)
+}
+
+// None of these is in the catalogue of metrics, which knows no audio.
+var (
+	descRelays    = desc("relays", "Calls whose media goes through this node now.")
+	descPorts     = desc("port_pairs", "Pairs of an RTP and an RTCP port: in_use, free, or resting before they may be used again.", "state")
+	descOccupied  = desc("ports_occupied_total", "Port pairs found occupied by other programs.")
+	descExhausted = desc("ports_exhausted_total", "Times there was no port pair to be had.")
+	descReceived  = desc("received_packets_total", "RTP packets received from peers.")
+	descBytes     = desc("received_bytes_total", "RTP received from peers, with its headers.")
+	descSent      = desc("sent_packets_total", "RTP packets sent to peers.")
+	descRTCP      = desc("received_rtcp_packets_total", "RTCP packets received from peers.")
+	descDropped   = desc("dropped_packets_total", "Datagrams that were not passed on.", "reason")
+)
+
+func (c collector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	total, relays := c.plane.totals()
+	pool := c.plane.pool.Stats()
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, n int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
+	}
+	gauge(descRelays, relays)
+	gauge(descPorts, pool.InUse, "in_use")
+	gauge(descPorts, pool.Free, "free")
+	gauge(descPorts, pool.Resting, "resting")
+	counter(descOccupied, pool.PassedOver)
+	counter(descExhausted, pool.Exhausted)
+	counter(descReceived, total.packets)
+	counter(descBytes, total.bytes)
+	counter(descSent, total.sent)
+	counter(descRTCP, total.rtcp)
+	for reason, n := range total.dropped {
+		counter(descDropped, n, dropReason(reason).String())
+	}
+}
+
+// totals sums up all relays, closed ones too, and counts the open ones. A relay's own lock is taken while it is still
+// in the list, so none is counted twice or missed, and counters never go down.
+func (p *Plane) totals() (counters, int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := p.done
+	for r := range p.relays {
+		r.mu.Lock()
+		for s := range r.legs {
+			total.add(&r.legs[s].count)
+		}
+		r.mu.Unlock()
+	}
+	return total, len(p.relays)
+}
