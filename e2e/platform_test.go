@@ -49,7 +49,7 @@ type platform struct {
 // baseConfig lets any number of nodes run on one machine: every port is free for the taking.
 const baseConfig = `node: {id: %s, data_dir: %s}
 sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0"]}
-http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, cdr: 0, sip: 0}}
 web: {listen: "127.0.0.1:0"}
 `
 

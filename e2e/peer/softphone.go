@@ -15,25 +15,38 @@ type Account struct {
 	Transport              string // udp, tcp or tls
 	Server                 string // host:port of the platform on that transport
 	CA                     string // PEM file to trust for tls; "" where the peer cannot check
+
+	Plays  string // WAV file (8,000 samples a second) a baresip plays in calls; "" = nothing
+	Heard  string // folder a baresip writes what it hears to, as dump-*-dec.wav; "" = nowhere
+	Answer bool   // a baresip answers calls by itself
 }
 
 // Baresip starts a baresip with one account and returns when it runs; see [Registered].
 func Baresip(t testing.TB, a Account) *Process {
 	t.Helper()
 	dir := t.TempDir()
+	audio := ""
+	if a.Plays != "" {
+		audio += "module aufile.so\naudio_source aufile," + a.Plays + "\n"
+	}
+	if a.Heard != "" {
+		audio += "module sndfile.so\nsnd_path " + a.Heard + "\n"
+	}
+	mode := ""
+	if a.Answer {
+		mode = ";answermode=auto"
+	}
 	write(t, filepath.Join(dir, "config"), `module_path /usr/lib/baresip/modules
 module stdio.so
 module g711.so
-module ausine.so
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
 sip_listen 127.0.0.1:0
 sip_cafile `+a.CA+`
-audio_source ausine,400
-`)
-	write(t, filepath.Join(dir, "accounts"), fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60\n",
-		a.User, a.Domain, a.Transport, a.Password, a.Server, a.Transport))
+`+audio)
+	write(t, filepath.Join(dir, "accounts"), fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60%s\n",
+		a.User, a.Domain, a.Transport, a.Password, a.Server, a.Transport, mode))
 	return Start(t, dir, []string{"HOME=" + dir}, "baresip", "-f", dir)
 }
 

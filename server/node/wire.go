@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -12,12 +13,17 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/httpapi"
 	"parley/internal/obs"
+	"parley/internal/sipua/digest"
 	"parley/internal/store"
+	"parley/internal/store/cdrs"
 	"parley/internal/voice"
 	"parley/server/settings"
+	"parley/services/cdr"
 	"parley/services/config"
+	"parley/services/dialplan"
 	"parley/services/registrar"
 	"parley/services/rq"
+	"parley/services/sip"
 	"parley/services/sipproxy"
 	"parley/services/tenant"
 	"parley/web"
@@ -75,6 +81,18 @@ func (n *Node) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if s := open[settings.Dialplan]; s != nil {
+		svc, err := dialplan.New(dialplan.Options{Fabric: n.fab, Directory: directory, Registry: s.reg, Health: s.health, Log: s.log})
+		if err != nil {
+			return err
+		}
+		rest := n.rest(s, "Parley dial plan: what a number means")
+		svc.Routes(rest.API())
+		n.run(s, svc.Run, rest.Serve)
+		if err := n.settle(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s := open[settings.Registrar]; s != nil {
 		svc, err := registrar.New(registrar.Options{Fabric: n.fab, Directory: directory, Config: n.cfg.Registrar, Registry: s.reg, Health: s.health, Log: s.log})
 		if err != nil {
@@ -87,15 +105,28 @@ func (n *Node) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if s := open[settings.CDR]; s != nil {
+		if err := n.startCDR(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s := open[settings.SIPProxy]; s != nil {
 		certs, err := n.certificates()
 		if err != nil {
 			return err
 		}
-		svc, err := sipproxy.New(sipproxy.Options{
+		o := sipproxy.Options{
 			Fabric: n.fab, Directory: directory, Config: n.cfg.SIPProxy, Listen: n.cfg.SIP.Listen, ExternalHost: n.cfg.SIP.ExternalHost,
 			Certificates: certs, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version,
-		})
+		}
+		calls, err := n.callNode(open[settings.SIPNode])
+		if err != nil {
+			return err
+		}
+		if calls != nil {
+			o.Node = calls
+		}
+		svc, err := sipproxy.New(o)
 		if err != nil {
 			return err
 		}
@@ -111,6 +142,11 @@ func (n *Node) build(ctx context.Context) error {
 		if err := n.settle(ctx, s); err != nil {
 			return err
 		}
+		if calls != nil {
+			if err := n.startCalls(ctx, open[settings.SIPNode], calls, svc); err != nil {
+				return err
+			}
+		}
 	}
 	if s := open[settings.Pages]; s != nil {
 		svc, err := web.New(web.Options{Fabric: n.fab, Config: n.cfg.Web, Phones: n.phones, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
@@ -123,6 +159,52 @@ func (n *Node) build(ctx context.Context) error {
 		}
 	}
 	return n.serveControl()
+}
+
+// startCDR opens the records of calls, beside the configuration or in a file of their own.
+func (n *Node) startCDR(ctx context.Context, s *service) error {
+	records, err := cdrs.Open(ctx, n.cfg.Store.DSN.Reveal(), n.dir.path)
+	if err != nil {
+		return fmt.Errorf("store.dsn: %w", err)
+	}
+	n.house.start("cdr store", func(ctx context.Context) error {
+		<-ctx.Done()
+		return records.Close()
+	})
+	svc, err := cdr.New(cdr.Options{Fabric: n.fab, Store: records, Config: n.cfg.CDR, Registry: s.reg, Health: s.health, Log: s.log})
+	if err != nil {
+		return err
+	}
+	rest := n.rest(s, "Parley call detail records")
+	svc.Routes(rest.API())
+	n.run(s, svc.Run, rest.Serve)
+	return n.settle(ctx, s)
+}
+
+// callNode makes the SIP node, if this node runs one. It works through the front door of its process.
+func (n *Node) callNode(s *service) (*sip.Service, error) {
+	if s == nil {
+		return nil, nil
+	}
+	var offer []digest.Algorithm
+	for _, name := range n.cfg.Registrar.Digest.Offer {
+		offer = append(offer, digest.ParseAlgorithm(name))
+	}
+	return sip.New(sip.Options{
+		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Offer: offer, MD5Only: n.cfg.Registrar.Digest.MD5Only,
+		Registry: s.reg, Health: s.health, Log: s.log,
+	})
+}
+
+// startCalls joins node and front door, and starts the node; it stops before the front door does, which carries its BYEs.
+func (n *Node) startCalls(ctx context.Context, s *service, calls *sip.Service, front *sipproxy.Service) error {
+	at, ok := front.Address()
+	if !ok {
+		return errors.New("sip.listen: the SIP node needs a udp:// or tcp:// listener")
+	}
+	calls.Attach(front, reachable(at, n.cfg.SIP.ExternalHost))
+	n.run(s, calls.Run, n.rest(s, "Parley SIP node").Serve)
+	return n.settle(ctx, s)
 }
 
 // startFabric starts the embedded JetStream, if this node has one, and connects to it or to the one outside.

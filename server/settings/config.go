@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"parley/internal/obs"
+	"parley/services/cdr"
 	"parley/services/registrar"
 	"parley/services/rq"
+	"parley/services/sip"
 	"parley/services/sipproxy"
 	"parley/services/tenant"
 	"parley/web"
@@ -28,6 +30,8 @@ type Config struct {
 	Tenant    tenant.Config    `yaml:"tenant"`
 	Registrar registrar.Config `yaml:"registrar"`
 	SIPProxy  sipproxy.Config  `yaml:"sipproxy"`
+	Calls     sip.Config       `yaml:"calls"`
+	CDR       cdr.Config       `yaml:"cdr"`
 }
 
 // Node says who this node is and what it runs.
@@ -101,13 +105,18 @@ const (
 	RQ        = "rq"
 	Conf      = "config"
 	Tenant    = "tenant"
+	Dialplan  = "dialplan"
 	Registrar = "registrar"
+	CDR       = "cdr"
 	SIPProxy  = "sipproxy"
+	SIPNode   = "sip" // after the front door, so that it stops first and can still say goodbye
 	Pages     = "web"
 )
 
 // Services lists the services a node can run, in the order they start.
-func Services() []string { return []string{RQ, Conf, Tenant, Registrar, SIPProxy, Pages} }
+func Services() []string {
+	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, SIPProxy, SIPNode, Pages}
+}
 
 // Default returns the configuration of a node that is told nothing.
 func Default() Config {
@@ -120,7 +129,7 @@ func Default() Config {
 		Fabric: Fabric{Replicas: 1, MaxMemory: Size(rq.DefaultConfig().MaxMemory), MaxStore: Size(rq.DefaultConfig().MaxStore)},
 		HTTP: HTTP{Bind: "127.0.0.1", Ports: map[string]int{
 			// One file may serve nodes of several releases, so the ports of all services of the platform are known here.
-			"sipproxy": 11400, "sip": 11300, "registrar": 11500, "dialplan": 8800, "config": 9100, "frontend": 9101,
+			"sipproxy": 11400, "sip": 11300, "registrar": 11500, "cdr": 11310, "dialplan": 8800, "config": 9100, "frontend": 9101,
 			"agentstate": 11000, "callstate": 11900, "orchestration": 11200, "rq": 12000, "voicemail": 8081,
 			"tenant": 5580, "callback": 3050, "quality": 9310, "telemetry": 8107,
 		}},
@@ -130,6 +139,8 @@ func Default() Config {
 		Tenant:    tenant.DefaultConfig(),
 		Registrar: registrar.DefaultConfig(),
 		SIPProxy:  sipproxy.DefaultConfig(),
+		Calls:     sip.DefaultConfig(),
+		CDR:       cdr.DefaultConfig(),
 	}
 }
 

@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 	k.store(c.Store)
 	k.http(c.HTTP)
 	k.log(c.Log)
-	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate(), c.SIPProxy.Validate())
+	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate(), c.SIPProxy.Validate(), c.Calls.Validate(), c.CDR.Validate())
 }
 
 func (k *checker) node(n Node, f Fabric) {
@@ -47,6 +47,9 @@ func (k *checker) node(n Node, f Fabric) {
 		if s != "all" && !slices.Contains(Services(), s) {
 			k.failf(fmt.Sprintf("node.services[%d]", i), "there is no service %q; want all, or some of %s", s, strings.Join(Services(), ", "))
 		}
+	}
+	if n.Runs(SIPNode) && !n.Runs(SIPProxy) {
+		k.failf("node.services", "has sip without sipproxy: a SIP node works through the front door of its process; add sipproxy")
 	}
 	if !n.Runs(RQ) && f.URL == "" {
 		k.failf("node.services", "leaves out rq, the embedded JetStream, and fabric.url names no other; add rq or set fabric.url")

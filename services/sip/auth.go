@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -17,6 +18,11 @@ import (
 // maxCredentials is how many Proxy-Authorization headers are looked at.
 const maxCredentials = 4
 
+const (
+	nonceLifetime = 5 * time.Minute
+	nonceMemory   = 64 << 10 // nonces in use that are remembered against replay
+)
+
 // doorkeeper decides who may call; it exists once the cluster's secret is there.
 type doorkeeper struct {
 	authority *digest.Authority
@@ -27,7 +33,7 @@ type doorkeeper struct {
 }
 
 func newDoorkeeper(secret []byte, dir *contract.Directory, offer []digest.Algorithm, md5Only []string) (*doorkeeper, error) {
-	a, err := digest.New(digest.Options{Secret: secret})
+	a, err := digest.New(digest.Options{Secret: secret, Lifetime: nonceLifetime, Remember: nonceMemory})
 	if err != nil {
 		return nil, err
 	}

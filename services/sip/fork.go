@@ -60,9 +60,7 @@ func (c *call) start(to *contract.Binding, trunk string) {
 		return
 	}
 	b.leg.routes = []string{route}
-	for _, p := range to.Path {
-		b.leg.routes = append(b.leg.routes, p)
-	}
+	b.leg.routes = append(b.leg.routes, to.Path...)
 	b.leg.local = c.callerAddress(b.leg.tag)
 	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + c.domain + ">"
 	req := b.leg.request(sip.INVITE, c.w.id(), hopsLeft(c.invite))

@@ -17,6 +17,7 @@ import (
 	"parley/internal/obs"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
+	"parley/internal/voice"
 )
 
 // Names of the health checks.
@@ -135,8 +136,8 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if !s.readSecrets(ctx) {
-		return nil
+	if ok, err := s.readSecrets(ctx); !ok || err != nil {
+		return err
 	}
 	s.watchHealth(ctx)
 	s.empty()
@@ -144,37 +145,38 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // readSecrets asks for the cluster's secrets until it gets them: the config service may start later.
-func (s *Service) readSecrets(ctx context.Context) bool {
-	for {
-		err := s.secrets(ctx)
+func (s *Service) readSecrets(ctx context.Context) (ok bool, err error) {
+	for first := true; ; first = false {
+		flow, err := fabric.Call(ctx, s.f, contract.ClusterSecret, sipua.TokenSecret)
 		if err == nil {
-			s.health.Set(checkSecret, obs.LevelPass, "")
-			return true
+			var nonce []byte
+			if nonce, err = fabric.Call(ctx, s.f, contract.ClusterSecret, "call-nonce"); err == nil {
+				return true, s.admitCallers(flow, nonce)
+			}
+		}
+		if first && !errors.Is(err, voice.ErrUnavailable) && ctx.Err() == nil {
+			s.log.Warn("ask for the cluster's secrets", "err", err)
 		}
 		s.health.Set(checkSecret, obs.LevelStarting, "the config service does not give the cluster's secrets yet")
 		select {
 		case <-ctx.Done():
-			return false
-		case <-time.After(200 * time.Millisecond):
+			return false, nil
+		case <-time.After(secretRetry):
 		}
 	}
 }
 
-func (s *Service) secrets(ctx context.Context) error {
-	flow, err := fabric.Call(ctx, s.f, contract.ClusterSecret, sipua.TokenSecret)
-	if err != nil {
-		return err
-	}
-	nonce, err := fabric.Call(ctx, s.f, contract.ClusterSecret, "call-nonce")
-	if err != nil {
-		return err
-	}
+const secretRetry = 200 * time.Millisecond
+
+// admitCallers begins to take calls.
+func (s *Service) admitCallers(flow, nonce []byte) error {
 	k, err := newDoorkeeper(nonce, s.dir, s.offer, s.md5)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
 	}
 	s.tokens.Store(sipua.NewTokens(flow))
 	s.keeper.Store(k)
+	s.health.Set(checkSecret, obs.LevelPass, "")
 	return nil
 }
 

@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	bits "encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"parley/e2e/peer"
+)
+
+// The first call of the README: two softphones with printed accounts talk, and each hears what the other plays.
+func TestSoftphonesTalk(t *testing.T) {
+	p := start(t, "first-call", "")
+	ca := filepath.Join(p.dir, "data", "tls", "cert.pem")
+	for _, c := range []struct{ from, to string }{{"udp", "udp"}, {"tcp", "udp"}, {"udp", "tls"}} {
+		t.Run(c.from+" calls "+c.to, func(t *testing.T) {
+			account := func(number, transport string, tone int) peer.Account {
+				dir := t.TempDir()
+				return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: transport,
+					Server: p.sip(transport), CA: ca, Plays: sine(t, filepath.Join(dir, "tone.wav"), tone), Heard: dir}
+			}
+			caller, callee := account("1001", c.from, 500), account("1002", c.to, 900)
+			callee.Answer = true
+			a, b := peer.Baresip(t, caller), peer.Baresip(t, callee)
+			peer.BaresipRegistered(a)
+			peer.BaresipRegistered(b)
+			a.Type("/dial sip:1002@demo.local")
+			t.Cleanup(func() { t.Logf("callee:\n%s", b.Output()) })
+			a.Await(`Call established`, 5*time.Second)
+			b.Await(`Call established`, 15*time.Second)
+			awaitSound(t, caller.Heard)
+			awaitSound(t, callee.Heard)
+			a.Type("/hangup")
+			b.Await(`session closed|terminated`, 15*time.Second)
+			if hz := loudest(t, caller.Heard); hz != 900 {
+				t.Errorf("the caller heard %d Hz, the callee played 900", hz)
+			}
+			if hz := loudest(t, callee.Heard); hz != 500 {
+				t.Errorf("the callee heard %d Hz, the caller played 500", hz)
+			}
+		})
+	}
+}
+
+const (
+	wavHeader = 44
+	rate      = 8000 // samples a second
+)
+
+// sine writes a WAV file of ten seconds of one tone.
+func sine(t *testing.T, file string, hz int) string {
+	t.Helper()
+	const samples = 10 * rate
+	le := bits.LittleEndian
+	b := append([]byte("RIFF"), le.AppendUint32(nil, wavHeader-8+2*samples)...)
+	b = le.AppendUint32(append(b, "WAVEfmt "...), 16)
+	b = le.AppendUint16(le.AppendUint16(b, 1), 1) // PCM, one channel
+	b = le.AppendUint32(le.AppendUint32(b, rate), 2*rate)
+	b = le.AppendUint16(le.AppendUint16(b, 2), 16)
+	b = le.AppendUint32(append(b, "data"...), 2*samples)
+	for i := range samples {
+		b = le.AppendUint16(b, uint16(int16(8000*math.Sin(2*math.Pi*float64(hz)*float64(i)/rate))))
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// heard is the file a baresip writes what it hears to.
+func heard(dir string) string {
+	files, err := filepath.Glob(filepath.Join(dir, "dump-*-dec.wav"))
+	if err != nil || len(files) == 0 {
+		return ""
+	}
+	return files[0]
+}
+
+// awaitSound waits until a second of sound is in the file.
+func awaitSound(t *testing.T, dir string) {
+	t.Helper()
+	peer.Poll(t, 20*time.Second, func() error {
+		info, err := os.Stat(heard(dir))
+		if err == nil && info.Size() < wavHeader+2*rate {
+			err = fmt.Errorf("%d bytes of sound so far", info.Size())
+		}
+		return err
+	})
+}
+
+// loudest is which of the tones a recording is full of.
+func loudest(t *testing.T, dir string) int {
+	t.Helper()
+	b, err := os.ReadFile(heard(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = b[wavHeader:]
+	best, power := 0, 0.0
+	for _, hz := range []int{300, 400, 500, 700, 900, 1100} {
+		var re, im float64
+		for i := 0; i+1 < len(b); i += 2 {
+			v := float64(int16(uint16(b[i]) | uint16(b[i+1])<<8))
+			at := 2 * math.Pi * float64(hz) * float64(i/2) / rate
+			re, im = re+v*math.Cos(at), im+v*math.Sin(at)
+		}
+		if p := re*re + im*im; p > power {
+			best, power = hz, p
+		}
+	}
+	return best
+}
