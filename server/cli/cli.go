@@ -24,6 +24,7 @@ type commands struct {
 	Check   checkCmd   `cmd:"" help:"Validate a configuration file and say what is wrong, and where."`
 	Status  statusCmd  `cmd:"" help:"Show services, health, addresses and registrations of the running nodes."`
 	Token   tokenCmd   `cmd:"" help:"Make an API token for a person."`
+	Dial    dialCmd    `cmd:"" help:"Explain, step by step, where a call to a number would go; no call is made."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

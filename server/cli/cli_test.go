@@ -35,6 +35,7 @@ type node struct {
 	apply   contract.ConfigApplyResponse
 	err     error
 	cluster control.Cluster
+	dialled *contract.ResolveRequest
 }
 
 func (n *node) Status(context.Context) contract.StatusReport { return n.cluster.Nodes[0] }
@@ -48,6 +49,11 @@ func (n *node) Export(context.Context, contract.ConfigExportRequest) (contract.C
 }
 func (n *node) IssueToken(_ context.Context, req contract.IssueTokenRequest) (contract.Session, error) {
 	return contract.Session{Token: "t0k", Principal: voice.Principal{Tenant: "demo", User: req.User}, Expires: time.Now().Add(req.TTL)}, n.err
+}
+
+func (n *node) Resolve(_ context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error) {
+	n.dialled = req
+	return &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "1002", Steps: []contract.ResolveStep{{Rule: "extension 1002", Result: "rings"}}}, n.err
 }
 
 // running starts n on a data directory and returns that.
@@ -145,6 +151,31 @@ func TestExport(t *testing.T) {
 	dir := running(t, &node{err: errors.Join(voice.ErrUnavailable)})
 	if _, errs, code := parley(t, "export", "--data-dir", dir); code != 1 || errs == "" {
 		t.Errorf("exit %d: %q", code, errs)
+	}
+}
+
+func TestDial(t *testing.T) {
+	n := &node{}
+	dir := running(t, n)
+	out, errs, code := parley(t, "dial", "1002", "--from", "1001", "--trunk", "gw1", "--tenant", "demo", "--at", "2026-11-23T18:30:00Z", "--data-dir", dir)
+	if code != 0 || out != " 1  extension 1002   rings\n\n=> device 1002 where it is registered\n" {
+		t.Errorf("dial: exit %d: %s%s", code, out, errs)
+	}
+	if d := n.dialled; d.Dialled != "1002" || d.From != "1001" || d.Trunk != "gw1" || d.Tenant != "demo" || !d.Explain || d.At.IsZero() {
+		t.Errorf("the node was asked for %+v", d)
+	}
+	if out, _, code = parley(t, "dial", "*21", "--json", "--data-dir", dir); code != 0 || !strings.Contains(out, `"kind": "device"`) || n.dialled.Dialled != "*21" || !n.dialled.At.IsZero() {
+		t.Errorf("dial --json: exit %d: %s", code, out)
+	}
+	for word, args := range map[string][]string{
+		"--at":          {"dial", "1", "--at", "noon", "--data-dir", dir},
+		"--tenant":      {"dial", "1", "--url", "http://127.0.0.1:1", "--token", "x"},
+		"no such thing": {"dial", "1", "--data-dir", dir},
+	} {
+		n.err = voice.Errorf(voice.ErrNotFound, "no such thing")
+		if _, errs, code := parley(t, args...); code != 1 || !strings.Contains(errs, word) {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
 	}
 }
 

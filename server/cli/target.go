@@ -36,7 +36,7 @@ func (f nodeFlags) load(env Env) (settings.Config, []string, error) {
 type targetFlags struct {
 	Config  string     `help:"Configuration file of the node on this machine." placeholder:"FILE" env:"PARLEY_CONFIG"`
 	DataDir string     `help:"Data directory of the node on this machine." placeholder:"DIR"`
-	URL     string     `help:"REST address of a node elsewhere: of its config service for apply and export (http://127.0.0.1:9100), of rq for status (http://127.0.0.1:12000)." placeholder:"URL" env:"PARLEY_URL"`
+	URL     string     `help:"REST address of a node elsewhere: of its config service for apply and export (http://127.0.0.1:9100), of rq for status (http://127.0.0.1:12000), of the dial plan for dial (http://127.0.0.1:8800)." placeholder:"URL" env:"PARLEY_URL"`
 	Token   obs.Secret `help:"API token for --url; better given as PARLEY_TOKEN, where other accounts cannot see it." placeholder:"TOKEN" env:"PARLEY_TOKEN"`
 }
 
@@ -45,6 +45,7 @@ type platform interface {
 	Apply(ctx context.Context, req contract.ConfigApplyRequest) (contract.ConfigApplyResponse, error)
 	Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error)
 	Cluster(ctx context.Context) (control.Cluster, error)
+	Resolve(ctx context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error)
 }
 
 // local is the node of a data directory on this machine.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	applied contract.ConfigApplyRequest
 	token   contract.IssueTokenRequest
+	dialled *contract.ResolveRequest
 	err     error
 }
 
@@ -53,6 +55,11 @@ func (f *fake) Export(_ context.Context, req contract.ConfigExportRequest) (cont
 func (f *fake) IssueToken(_ context.Context, req contract.IssueTokenRequest) (contract.Session, error) {
 	f.token = req
 	return contract.Session{Token: "t0k"}, f.err
+}
+
+func (f *fake) Resolve(_ context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error) {
+	f.dialled = req
+	return &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "1002"}, f.err
 }
 
 // serve runs a server for node in dir until the test ends.
@@ -105,6 +112,49 @@ func TestCommandsReachTheNode(t *testing.T) {
 	s, err := l.IssueToken(t.Context(), "demo", "alice", time.Hour)
 	if err != nil || s.Token != "t0k" || node.token.User != "alice" || node.token.TTL != time.Hour || node.token.By != me.Username {
 		t.Errorf("IssueToken = %+v, %v; the node got %+v", s, err, node.token)
+	}
+}
+
+func TestDialReachesTheNode(t *testing.T) {
+	dir, node := t.TempDir(), &fake{}
+	serve(t, dir, node)
+	at := time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
+	res, err := control.NewLocal(dir).Resolve(t.Context(), &contract.ResolveRequest{Tenant: "demo", From: "1001", Dialled: "+4930", At: at, Explain: true})
+	if err != nil || res.Kind != contract.RouteDevice || res.Number != "1002" {
+		t.Errorf("Resolve = %+v, %v", res, err)
+	}
+	if d := node.dialled; d == nil || d.Tenant != "demo" || d.From != "1001" || d.Dialled != "+4930" || !d.At.Equal(at) || !d.Explain {
+		t.Errorf("the node was asked for %+v", d)
+	}
+	node.err = voice.Errorf(voice.ErrNotFound, "there is no tenant")
+	if _, err := control.NewLocal(dir).Resolve(t.Context(), &contract.ResolveRequest{}); !errors.Is(err, voice.ErrNotFound) {
+		t.Errorf("Resolve = %v, want ErrNotFound", err)
+	}
+}
+
+func TestDialElsewhereIsREST(t *testing.T) {
+	asked := make(chan string, 2)
+	there := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.String() + " " + r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, `{"kind":"device","number":"1002"}`)
+	}))
+	defer there.Close()
+	r, err := control.NewRemote(there.URL, "t0k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
+	for want, req := range map[string]contract.ResolveRequest{
+		"/api/v1/tenants/demo/resolve?at=2026-11-23T11%3A00%3A00Z&explain=true&from=1001&number=%2B4930&trunk=gw1 Bearer t0k": {Tenant: "demo", From: "1001", Trunk: "gw1", Dialled: "+4930", At: at, Explain: true},
+		"/api/v1/tenants/a%2Fb/resolve?explain=false&number=1 Bearer t0k":                                                     {Tenant: "a/b", Dialled: "1"},
+	} {
+		res, err := r.Resolve(t.Context(), &req)
+		if err != nil || res.Number != "1002" {
+			t.Errorf("Resolve = %+v, %v", res, err)
+		}
+		if got := <-asked; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
 	}
 }
 

@@ -57,6 +57,11 @@ func (l *Local) IssueToken(ctx context.Context, tenant, user string, ttl time.Du
 	return s, l.ask(ctx, http.MethodPost, "/token", TokenRequest{Tenant: tenant, User: user, TTL: ttl.String()}, &s)
 }
 
+// Resolve asks what a dialled number means.
+func (l *Local) Resolve(ctx context.Context, req *contract.ResolveRequest) (res *contract.ResolveResponse, err error) {
+	return res, l.ask(ctx, http.MethodPost, "/dial", req, &res)
+}
+
 func (l *Local) ask(ctx context.Context, method, path string, body, into any) error {
 	err := roundTrip(ctx, l.http, method, "http://node"+path, "", body, into)
 	switch {

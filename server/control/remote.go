@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"parley/internal/contract"
 	"parley/internal/obs"
@@ -43,6 +45,20 @@ func (r *Remote) Export(ctx context.Context, req contract.ConfigExportRequest) (
 // Cluster asks for the status of all nodes. The address is that of the queue service, rq, of one of them.
 func (r *Remote) Cluster(ctx context.Context) (c Cluster, err error) {
 	return c, r.ask(ctx, http.MethodGet, "/api/v1/nodes", nil, &c)
+}
+
+// Resolve asks what a dialled number means. The address is that of services/dialplan.
+func (r *Remote) Resolve(ctx context.Context, req *contract.ResolveRequest) (res *contract.ResolveResponse, err error) {
+	q := url.Values{"number": {req.Dialled}, "explain": {strconv.FormatBool(req.Explain)}}
+	for name, value := range map[string]string{"from": req.From, "trunk": req.Trunk} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if !req.At.IsZero() {
+		q.Set("at", req.At.Format(time.RFC3339))
+	}
+	return res, r.ask(ctx, http.MethodGet, "/api/v1/tenants/"+url.PathEscape(req.Tenant)+"/resolve?"+q.Encode(), nil, &res)
 }
 
 func (r *Remote) ask(ctx context.Context, method, path string, body, into any) error {

@@ -23,6 +23,7 @@ type Node interface {
 	Apply(ctx context.Context, req contract.ConfigApplyRequest) (contract.ConfigApplyResponse, error)
 	Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error)
 	IssueToken(ctx context.Context, req contract.IssueTokenRequest) (contract.Session, error)
+	Resolve(ctx context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error)
 }
 
 // Cluster is all nodes alive, this one first, and those that did not answer.
@@ -93,6 +94,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /apply", s.apply)
 	mux.HandleFunc("GET /export", s.export)
 	mux.HandleFunc("POST /token", s.token)
+	mux.HandleFunc("POST /dial", s.dial)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -134,6 +136,16 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	}
 	session, err := s.node.IssueToken(r.Context(), contract.IssueTokenRequest{Tenant: req.Tenant, User: req.User, TTL: ttl, By: callerOf(r)})
 	s.answer(w, session, err)
+}
+
+func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
+	var req contract.ResolveRequest
+	if err := decode(w, r, &req); err != nil {
+		s.answer(w, nil, err)
+		return
+	}
+	res, err := s.node.Resolve(r.Context(), &req)
+	s.answer(w, res, err)
 }
 
 // callerOf is the account that sent r.

@@ -358,7 +358,7 @@ func BenchmarkRules(b *testing.B) {
 		h.partitions[0].Rules = append(h.partitions[0].Rules, voice.DialRule{Pattern: "00" + strings.Repeat("Z", i%8) + string(rune('0'+i%10)) + "X.", Prepend: "1"})
 	}
 	p := h.plan(b)
-	req := &contract.ResolveRequest{From: "1001", Dialled: "00000000"}
+	req := &contract.ResolveRequest{From: "1001", Dialled: "0010000"}
 	b.ReportAllocs()
 	for b.Loop() {
 		resolve(p, h.book, "demo", req, noon)
