@@ -1,0 +1,252 @@
+package media
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// The load comes from a process of its own, so that the CPU of this one is the relay's: the test binary, started with
+// this variable, is a thousand phones that all have the same two addresses.
+const loadVariable = "PARLEY_MEDIA_LOAD"
+
+// loadTick is how often the load sends, a fiftieth of the phones in turn at the full rate.
+const loadTick = time.Millisecond
+
+// BenchmarkRelays carries G.711 calls, 50 packets a second each way, and tells what the process takes for it. An
+// iteration is one packet relayed. A core is busy when packets/s times cpu-ns/packet is 1e9.
+func BenchmarkRelays(b *testing.B) {
+	for _, calls := range []int{100, 1000} {
+		for name, open := range map[string]func(Config) (driver, error){"default": newDriver, "standard": func(Config) (driver, error) { return &netDriver{}, nil }} {
+			b.Run(fmt.Sprintf("calls=%d/%s", calls, name), func(b *testing.B) { benchmarkRelays(b, calls, open) })
+		}
+	}
+}
+
+func benchmarkRelays(b *testing.B, calls int, open func(Config) (driver, error)) {
+	cfg := testConfig()
+	cfg.FirstPort, cfg.LastPort = 10000, 19999
+	p := startPlane(b, cfg, open)
+	load := startLoad(b)
+	var relays []*Relay
+	for range calls {
+		r, err := p.Open(Hooks{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer r.Close()
+		for _, s := range []Side{A, B} {
+			if err := r.SetRemote(s, Remote{RTP: load.addrs[s], Formats: audioFormats}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		relays = append(relays, r)
+	}
+	rate := calls * 2 * 50
+	b.ResetTimer()
+	before, start := cpu(b), time.Now()
+	load.run(b, relays, rate, b.N)
+	took, used := time.Since(start), cpu(b)-before
+	b.StopTimer()
+	var sent, lost, dropped uint64
+	for _, r := range relays {
+		for _, s := range []Side{A, B} {
+			stats := r.Stats(s)
+			sent, lost, dropped = sent+stats.Sent, lost+uint64(stats.Lost), dropped+stats.Dropped
+		}
+	}
+	b.ReportMetric(float64(used.Nanoseconds())/float64(sent), "cpu-ns/packet")
+	b.ReportMetric(float64(sent)/took.Seconds(), "packets/s")
+	b.ReportMetric(100*used.Seconds()/took.Seconds(), "%core")
+	b.ReportMetric(float64(lost), "lost")
+	b.ReportMetric(float64(dropped), "dropped")
+}
+
+// cpu is what the process has taken, user and system.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// load is the other process.
+type load struct {
+	in    io.Writer
+	out   *bufio.Reader
+	addrs [2]netip.AddrPort
+}
+
+func startLoad(b *testing.B) *load {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), loadVariable+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close() // which ends it
+		if err := cmd.Wait(); err != nil {
+			b.Error(err)
+		}
+	})
+	l := &load{in: in, out: bufio.NewReader(out)}
+	for s := range l.addrs {
+		l.addrs[s] = netip.MustParseAddrPort(l.line(b))
+	}
+	return l
+}
+
+func (l *load) line(b *testing.B) string {
+	b.Helper()
+	s, err := l.out.ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(s)
+}
+
+// run sends n packets to the relays at a rate a second, and waits until they are sent.
+func (l *load) run(b *testing.B, relays []*Relay, rate, n int) {
+	b.Helper()
+	var order strings.Builder
+	fmt.Fprintf(&order, "%d %d", rate, n)
+	for _, r := range relays {
+		portA, _ := r.Ports(A)
+		portB, _ := r.Ports(B)
+		fmt.Fprintf(&order, " %d %d", portA, portB)
+	}
+	if _, err := fmt.Fprintln(l.in, order.String()); err != nil {
+		b.Fatal(err)
+	}
+	if done := l.line(b); done != "done" {
+		b.Fatal(done)
+	}
+}
+
+// runLoad is the other process: it tells its two addresses, and for each line it reads it sends packets.
+func runLoad() error {
+	var conns [2]*net.UDPConn
+	for i := range conns {
+		var err error
+		if conns[i], err = net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+			return err
+		}
+		fmt.Println(conns[i].LocalAddr())
+		go discardAll(conns[i])
+	}
+	lines := bufio.NewReaderSize(os.Stdin, 1<<20)
+	for {
+		line, err := lines.ReadString('\n')
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		var numbers []int
+		for _, f := range strings.Fields(line) {
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				return err
+			}
+			numbers = append(numbers, n)
+		}
+		if err := sendLoad(conns, numbers[0], numbers[1], numbers[2:]); err != nil {
+			return err
+		}
+		fmt.Println("done")
+	}
+}
+
+// discardAll throws away what comes back. It looks once in a while rather than wait for each packet, since with a wait
+// the sender of a packet, the relay, would be billed for waking this process up.
+func discardAll(conn *net.UDPConn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		panic(err)
+	}
+	b := make([]byte, maxDatagram)
+	for range time.Tick(loadTick) {
+		for got := true; got; {
+			err := raw.Control(func(fd uintptr) {
+				_, _, err := syscall.Recvfrom(int(fd), b, syscall.MSG_DONTWAIT)
+				got = err == nil
+			})
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// sendLoad sends n packets to the ports in turn, even places from the first address and odd ones from the second.
+func sendLoad(conns [2]*net.UDPConn, rate, n int, ports []int) error {
+	packet, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: 7}, Payload: make([]byte, 160)}).Marshal()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	for i := range n {
+		if due := time.Duration(float64(i) / float64(rate) * float64(time.Second)); time.Since(start) < due {
+			<-time.After(loadTick)
+		}
+		round := i / len(ports)
+		binary.BigEndian.PutUint16(packet[2:], uint16(round))
+		binary.BigEndian.PutUint32(packet[4:], uint32(round*160))
+		to := netip.AddrPortFrom(loopback, uint16(ports[i%len(ports)]))
+		if _, err := conns[i%2].WriteToUDPAddrPort(packet, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BenchmarkForward is the relay's own work for a packet, without the system's.
+func BenchmarkForward(b *testing.B) {
+	cfg := testConfig()
+	cfg.MaxPacketRate = 1 << 40
+	p := startPlane(b, cfg, func(Config) (driver, error) { return &netDriver{}, nil })
+	r, err := p.Open(Hooks{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	from := netip.MustParseAddrPort("127.0.0.1:4000")
+	if err := r.SetRemote(A, Remote{RTP: from, Formats: audioFormats}); err != nil {
+		b.Fatal(err)
+	}
+	r.SetDirection(A, 0) // held, or the benchmark would measure sending
+	packet, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: 7}, Payload: make([]byte, 160)}).Marshal()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.mu.Lock()
+		r.handleLocked(r.legs[A].rtp, packet, from, p.now())
+		r.mu.Unlock()
+	}
+}
