@@ -18,6 +18,7 @@ import (
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, setUp{})
+	h.keepCalls()
 	const ok, no, in = http.StatusOK, http.StatusForbidden, http.StatusSeeOther
 	people := map[string]*visitor{"": h.visitor()}
 	for _, name := range []string{"alice", "sven", "anna.admin", "root"} {
@@ -37,6 +38,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"/t/demo/people/alice/edit", in, no, no, ok, ok},
 		{"/t/demo/people/root/edit", in, no, no, no, ok}, // an administrator must not take over the system role
 		{"/t/demo/history", in, no, ok, ok, ok},
+		{"/t/demo/cdrs", in, no, ok, ok, ok},
+		{"/t/acme/cdrs", in, no, no, no, ok},
+		{"/t/acme/cdrs.csv", in, no, no, no, ok},
+		{"/t/acme/cdrs/x", in, no, no, no, http.StatusNotFound},
 		{"/t/acme/extensions", in, no, no, no, ok},
 		{"/t/acme/extensions/2001", in, no, no, no, ok},
 		{"/t/_system/history", in, no, no, no, ok},

@@ -1,4 +1,4 @@
-// Package web is the pages: sign in, overview, extensions, people, tenants, bans, change history and one's own device.
+// Package web is the pages: sign in, overview, extensions, people, tenants, bans, call history, change history and one's own device.
 //
 // It is a client like any other. What it shows and changes goes through the doors of internal/contract, and who may do
 // what is decided here, at the edge, with the rights of voice.Principal: an agent sees the own profile and device, a

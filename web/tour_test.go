@@ -22,7 +22,7 @@ func TestBrowser(t *testing.T) {
 	chromium := startChromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
-		"keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+		"calls": browseCalls, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,6 +46,8 @@ func browseTour(t *testing.T, chromium context.Context) {
 	h.web.board.mu.Lock()
 	h.web.board.scopeLocked(everywhere).samples = morning(time.Now())
 	h.web.board.mu.Unlock()
+	calls := someCalls(time.Now())
+	h.keepCalls(calls...)
 	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
@@ -53,7 +55,8 @@ func browseTour(t *testing.T, chromium context.Context) {
 		{"overview", "/", "#h-services"}, {"extensions", "/t/demo/extensions", "tbody"}, {"extensions-none", "/t/demo/extensions?q=nobody", ".empty"},
 		{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
 		{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
-		{"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
+		{"calls", "/t/demo/cdrs", "tbody"}, {"calls-none", "/t/demo/cdrs?q=nobody", ".empty"}, {"call", "/t/demo/cdrs/" + calls[1].CallUUID, ".timeline"},
+		{"call-unanswered", "/t/demo/cdrs/" + calls[2].CallUUID, ".timeline"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
 		{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
 	} {
 		b.do(b.open(p.path))
@@ -248,7 +251,7 @@ func browseKeyboard(t *testing.T, chromium context.Context) {
 		t.Errorf("the first tab stop is %q, want the way past the navigation", got)
 	}
 	var stops []string
-	for range 11 { // through the navigation
+	for range 12 { // through the navigation
 		b.do(press(kb.Tab))
 		at := b.focused()
 		stops = append(stops, at)
@@ -257,7 +260,7 @@ func browseKeyboard(t *testing.T, chromium context.Context) {
 			t.Errorf("nothing shows that %q has the focus (outline %s)", at, outline)
 		}
 	}
-	for _, want := range []string{"Overview", "switch-tenant", "Extensions", "People", "Change history", "Tenants", "Bans", "Sign out"} {
+	for _, want := range []string{"Overview", "switch-tenant", "Extensions", "People", "Call history", "Change history", "Tenants", "Bans", "Sign out"} {
 		if !slices.Contains(stops, want) {
 			t.Errorf("the tab stops %q lack %q", stops, want)
 		}

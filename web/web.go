@@ -209,6 +209,10 @@ func (s *Server) routes(app *fiber.App) {
 	app.Get("/t/:tenant/people/:key/delete", s.signedIn(writer, s.confirmDeletePerson))
 	app.Post("/t/:tenant/people/:key/delete", s.signedIn(writer, s.deletePerson))
 
+	app.Get("/t/:tenant/cdrs", s.signedIn(reader, s.cdrs))
+	app.Get("/t/:tenant/cdrs.csv", s.signedIn(reader, s.exportCDRs))
+	app.Get("/t/:tenant/cdrs/:call", s.signedIn(reader, s.cdr))
+
 	app.Get("/t/:tenant/history", s.signedIn(reader, s.history))
 
 	app.Get("/tenants", s.signedIn(system, s.tenants))
