@@ -12,6 +12,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/httpapi"
+	"parley/internal/media"
 	"parley/internal/obs"
 	"parley/internal/sipua/digest"
 	"parley/internal/store"
@@ -190,10 +191,35 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	for _, name := range n.cfg.Registrar.Digest.Offer {
 		offer = append(offer, digest.ParseAlgorithm(name))
 	}
+	plane, err := n.mediaPlane(s)
+	if err != nil {
+		return nil, err
+	}
 	return sip.New(sip.Options{
-		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Offer: offer, MD5Only: n.cfg.Registrar.Digest.MD5Only,
+		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Media: plane, Offer: offer, MD5Only: n.cfg.Registrar.Digest.MD5Only,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})
+}
+
+// mediaPlane starts what carries audio; nil when phones send theirs to each other.
+func (n *Node) mediaPlane(s *service) (*media.Plane, error) {
+	if n.cfg.Media.Mode == settings.MediaDirect {
+		return nil, nil
+	}
+	cfg, err := n.cfg.Media.Relay()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := media.NewPool(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	plane, err := media.NewPlane(pool, s.reg, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	n.house.start("media", plane.Run)
+	return plane, nil
 }
 
 // startCalls joins node and front door, and starts the node; it stops before the front door does, which carries its BYEs.

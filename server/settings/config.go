@@ -2,10 +2,12 @@ package settings
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"parley/internal/media"
 	"parley/internal/obs"
 	"parley/services/cdr"
 	"parley/services/registrar"
@@ -59,7 +61,29 @@ type Media struct {
 	Bind         string    `yaml:"bind"`
 	ExternalHost string    `yaml:"external_host"`
 	Ports        PortRange `yaml:"ports"`
-	Mode         string    `yaml:"mode"` // relay
+	Mode         string    `yaml:"mode"` // MediaRelay or MediaDirect
+}
+
+// The ways of audio.
+const (
+	MediaRelay  = "relay"  // through the node's own ports
+	MediaDirect = "direct" // from phone to phone, which must reach each other
+)
+
+// Relay is what the relay of audio is told.
+func (m Media) Relay() (media.Config, error) {
+	c := media.DefaultConfig()
+	c.FirstPort, c.LastPort = m.Ports.First, m.Ports.Last
+	var err error
+	if c.Bind, err = netip.ParseAddr(m.Bind); err != nil {
+		return c, fmt.Errorf("media.bind: %q is no IP address", m.Bind)
+	}
+	if m.ExternalHost != "" {
+		if c.External, err = netip.ParseAddr(m.ExternalHost); err != nil {
+			return c, fmt.Errorf("media.external_host: %q is no IP address, which audio needs", m.ExternalHost)
+		}
+	}
+	return c, c.Validate()
 }
 
 // Fabric is the JetStream under everything.
@@ -125,7 +149,7 @@ func Default() Config {
 		SIP: SIP{Listen: []string{
 			"udp://0.0.0.0:5060", "tcp://0.0.0.0:5060", "tls://0.0.0.0:5061", "ws://0.0.0.0:5062", "wss://0.0.0.0:5063",
 		}},
-		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: "relay"},
+		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: MediaRelay},
 		Fabric: Fabric{Replicas: 1, MaxMemory: Size(rq.DefaultConfig().MaxMemory), MaxStore: Size(rq.DefaultConfig().MaxStore)},
 		HTTP: HTTP{Bind: "127.0.0.1", Ports: map[string]int{
 			// One file may serve nodes of several releases, so the ports of all services of the platform are known here.

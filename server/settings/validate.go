@@ -87,12 +87,14 @@ func (k *checker) media(m Media) {
 	if _, err := netip.ParseAddr(m.Bind); err != nil {
 		k.failf("media.bind", "%q is no IP address; want one such as 0.0.0.0", m.Bind)
 	}
-	k.host("media.external_host", m.ExternalHost)
+	if _, err := netip.ParseAddr(m.ExternalHost); m.ExternalHost != "" && err != nil {
+		k.failf("media.external_host", "%q is no IP address, which audio needs; sip.external_host may be a name", m.ExternalHost)
+	}
 	if m.Ports.First < 1024 || m.Ports.Last-m.Ports.First < 3 {
 		k.failf("media.ports", "%v cannot be used; want at least four ports above 1023, such as 20000-29999", m.Ports)
 	}
-	if m.Mode != "relay" {
-		k.failf("media.mode", "%q is unknown; want relay", m.Mode)
+	if m.Mode != MediaRelay && m.Mode != MediaDirect {
+		k.failf("media.mode", "%q is unknown; want relay or direct", m.Mode)
 	}
 }
 

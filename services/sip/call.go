@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -63,6 +64,8 @@ type call struct {
 	tx     sipua.ServerTx
 	phase  phase
 	legs   [2]*leg
+	hosts  [2]netip.Addr // where the SIP of each side comes from
+	audio  *audio        // nil until there is something to say about it
 
 	plan     *contract.ResolveResponse // what is being tried
 	forwards int
@@ -224,7 +227,7 @@ func (c *call) fail(o outcome) {
 	c.stopNoAnswer()
 	res := c.legs[caller].respond(c.invite, o.status, reasonOf(o))
 	if o.res != nil {
-		passResponse(o.res, res, false)
+		passResponse(o.res, res)
 	} else if o.reason != "" {
 		res.AppendHeader(sip.NewHeader("Warning", warning(o.reason)))
 	}
@@ -272,6 +275,7 @@ func (c *call) abandon() {
 func (c *call) finish(o outcome, by string) {
 	c.phase = over
 	c.stopRepeats()
+	c.closeAudio()
 	c.life()
 	if !c.done {
 		c.done = true

@@ -217,18 +217,21 @@ func TestMissingAck(t *testing.T) {
 func TestHoldAndRetrieve(t *testing.T) {
 	s := newStage(t)
 	_, b := s.talk()
-	s.callerSays("INVITE", 2, offer)
+	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n")
 	hold := s.last("INVITE", "b")
-	hold.answer(200, sdpAnswer)
+	hold.answer(200, sdpAnswer+"a=recvonly\r\n")
 	s.callerSays("ACK", 2, "")
-	hold.answer(200, sdpAnswer) // our ACK was lost
+	hold.answer(200, sdpAnswer+"a=recvonly\r\n") // our ACK was lost
+	s.callerSays("INVITE", 3, offer)
+	s.last("INVITE", "b").answer(200, sdpAnswer)
+	s.callerSays("ACK", 3, "")
 	again := s.phoneSays(b, "INVITE", 5, offer)
 	s.last("INVITE", "1001").answer(200, sdpAnswer)
 	if again.last.StatusCode != 200 {
 		t.Errorf("re-INVITE of the callee got %d", again.last.StatusCode)
 	}
 	s.phoneSays(b, "ACK", 5, "")
-	s.callerSays("BYE", 3, "")
+	s.callerSays("BYE", 4, "")
 	s.last("BYE", "b").answer(200, "")
 	s.check("hold-and-retrieve")
 }

@@ -14,6 +14,7 @@ type Config struct {
 	MaxForwards    int           `yaml:"max_forwards"`     // times a call may be forwarded
 	Ring           time.Duration `yaml:"ring"`             // how long a place rings that has no time of its own
 	MaxDuration    time.Duration `yaml:"max_duration"`     // the longest call
+	Silence        time.Duration `yaml:"silence"`          // a phone that should send audio and sends nothing so long is gone; 0 = never
 	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
 
 	T1 time.Duration `yaml:"-"` // RFC 3261 §17.1.1.1
@@ -23,7 +24,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxCalls: 5000, MaxContacts: 10, MaxForwards: 5, Ring: 30 * time.Second,
-		MaxDuration: 12 * time.Hour, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
+		MaxDuration: 12 * time.Hour, Silence: 2 * time.Minute, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
 	}
 }
 
@@ -46,6 +47,7 @@ func (c Config) Validate() error {
 	within("max_forwards", c.MaxForwards, 0, 20)
 	span("ring", c.Ring, time.Second, 10*time.Minute)
 	span("max_duration", c.MaxDuration, time.Minute, 7*24*time.Hour)
+	span("silence", c.Silence, 0, time.Hour)
 	span("drain", c.Drain, 0, time.Minute)
 	if c.T1 <= 0 {
 		errs = append(errs, errors.New("calls: T1 must be positive"))

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -19,6 +20,7 @@ type branch struct {
 	final   bool // it has answered, or will not
 	given   bool // given up: a CANCEL went, or would have gone
 	rings   bool
+	host    netip.Addr
 	attempt int
 }
 
@@ -54,7 +56,7 @@ func (c *call) start(to *contract.Binding, trunk string) {
 		fail(500, "the contact "+to.Contact+" cannot be read")
 		return
 	}
-	route := c.w.route(to)
+	route, host := c.w.route(to)
 	if route == "" {
 		fail(480, "no way to "+to.Contact)
 		return
@@ -70,7 +72,13 @@ func (c *call) start(to *contract.Binding, trunk string) {
 		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(n)+"@"+c.domain+">"))
 	}
 	c.assertCaller(req)
-	req.SetBody(c.invite.Body())
+	c.hosts[callee] = host
+	if err := c.carry(caller, c.invite, req); err != nil {
+		o := badMedia(err)
+		fail(o.status, o.reason)
+		return
+	}
+	b.host = host
 	c.w.open(b.leg.callID, c)
 	tx, err := c.w.send(req, func(res *sip.Response, err error) {
 		c.must(func() { c.branchSaid(b, res, err) })
@@ -120,8 +128,13 @@ func (c *call) progress(b *branch, res *sip.Response) {
 	}
 	status, reason := res.StatusCode, res.Reason
 	out := c.legs[caller].respond(c.invite, status, reason)
-	// Early media of one place is heard; of several, nobody could tell whose.
-	passResponse(res, out, c.alone(b))
+	passResponse(res, out)
+	if c.alone(b) { // early media of one place is heard; of several, nobody could tell whose
+		c.hosts[callee] = b.host
+		if c.carry(callee, res, out) != nil {
+			return // what cannot be heard is not announced; the answer will tell
+		}
+	}
 	c.tx.Respond(out)
 }
 
@@ -166,15 +179,21 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 		c.ringing(b)
 	}
 	c.cancelBranches(len(c.branches))
+	c.hosts[callee] = b.host
 	c.answer(b, res)
 }
 
 // answer passes the 2xx to the caller.
 func (c *call) answer(b *branch, res *sip.Response) {
+	out := c.legs[caller].respond(c.invite, 200, "OK")
+	passResponse(res, out)
+	if err := c.carry(callee, res, out); err != nil {
+		c.bye(b.leg, "")
+		c.fail(badMedia(err))
+		return
+	}
 	c.phase = answered
 	c.times.answer = c.w.now()
-	out := c.legs[caller].respond(c.invite, 200, "OK")
-	passResponse(res, out, true)
 	c.repeat2xx(caller, c.tx, out, func() { c.hangUp("the caller's phone did not confirm the call", "system", outcome{status: 200}) })
 	c.publish(voice.EventEstablished, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	if b.trunk == "" {

@@ -34,20 +34,12 @@ func passRequest(from, to *sip.Request) {
 	pass(from, to, passed.request...)
 	passTags(from, to, "Supported")
 	passTags(from, to, "Require")
-	if len(from.Body()) > 0 {
-		pass(from, to, passed.body...)
-	}
 }
 
-// passResponse copies what a response says, its body too if the caller is to have it.
-func passResponse(from, to *sip.Response, body bool) {
+func passResponse(from, to *sip.Response) {
 	pass(from, to, passed.response...)
 	passTags(from, to, "Supported")
 	passTags(from, to, "Require")
-	if body && len(from.Body()) > 0 {
-		pass(from, to, passed.body...)
-		to.SetBody(from.Body())
-	}
 }
 
 // passTags copies the option tags that work through the node.

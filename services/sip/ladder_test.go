@@ -3,6 +3,7 @@ package sip
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -122,7 +123,14 @@ func (s *stage) resolve(req *contract.ResolveRequest, on func(*contract.ResolveR
 }
 
 func (s *stage) bindings(_, dn string, on func([]contract.Binding, error)) { on(s.phones[dn], nil) }
-func (s *stage) route(*contract.Binding) string                            { return "<sip:token@node.parley.invalid;lr>" }
+func (s *stage) route(*contract.Binding) (string, netip.Addr) {
+	return "<sip:token@node.parley.invalid;lr>", netip.MustParseAddr("192.0.2.1")
+}
+
+// relay says that audio goes directly: what is said about it is carried all the same.
+func (s *stage) relay(func()) (relay, func(netip.Addr) (netip.Addr, error), error) {
+	return nil, nil, nil
+}
 
 func (s *stage) publish(e *voice.CallEvent) {
 	s.events = append(s.events, e)

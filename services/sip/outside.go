@@ -11,6 +11,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/media"
 	"parley/internal/sipua"
 	"parley/internal/sipua/transport"
 	"parley/internal/voice"
@@ -66,10 +67,10 @@ func (o *outside) bindings(tenant, dn string, on func([]contract.Binding, error)
 }
 
 // route writes the way to a contact as a token that the front doors of the cluster understand.
-func (o *outside) route(b *contract.Binding) string {
+func (o *outside) route(b *contract.Binding) (string, netip.Addr) {
 	tokens := o.tokens.Load()
 	if tokens == nil {
-		return ""
+		return "", netip.Addr{}
 	}
 	f := sipua.Flow{Door: b.Node, Transport: transport.Transport(b.Transport), ID: b.Flow, Node: o.f.Node()}
 	if f.Door == "" {
@@ -84,10 +85,21 @@ func (o *outside) route(b *contract.Binding) string {
 	}
 	remote, err := netip.ParseAddrPort(at)
 	if err != nil && f.ID == "" {
-		return ""
+		return "", netip.Addr{}
 	}
 	f.Remote = remote
-	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>"
+	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>", remote.Addr()
+}
+
+func (o *outside) relay(silence func()) (relay, func(netip.Addr) (netip.Addr, error), error) {
+	if o.plane == nil {
+		return nil, nil, nil
+	}
+	r, err := o.plane.Open(media.Hooks{Silence: func(media.Side, time.Duration) { silence() }})
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, o.plane.HostFor, nil
 }
 
 // addressOf is the address of a contact that is not a name.

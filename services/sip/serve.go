@@ -95,6 +95,12 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("extension", res)
 		return
 	}
+	if len(req.Body()) > 0 && !isSDP(req) {
+		res := sip.NewResponseFromRequest(req, 415, "Unsupported Media Type", nil)
+		res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))
+		refuse("media-type", res)
+		return
+	}
 	number, verdict, tried := k.identify(req, tn)
 	if number == "" {
 		if tried && verdict == digest.Denied {
@@ -126,6 +132,7 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
 	}
 	c.legs[caller] = answering(req, random(8), c.contact)
+	c.hosts[caller] = source(req).Addr()
 	why, status := s.admit(c, tx)
 	if why != "" {
 		s.m.refused.WithLabelValues(why).Inc()

@@ -14,6 +14,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/media"
 	"parley/internal/obs"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
@@ -32,6 +33,7 @@ type Options struct {
 	Fabric    *fabric.Fabric
 	Directory *contract.Directory
 	Config    Config
+	Media     *media.Plane       // ports for the audio of calls; nil = it goes directly from phone to phone
 	Offer     []digest.Algorithm // of challenges, in order; nil = MD5, SHA-256
 	MD5Only   []string           // beginnings of the User-Agent of phones that can bear MD5 alone
 	Registry  *prometheus.Registry
@@ -50,6 +52,7 @@ type Service struct {
 	log    *slog.Logger
 	m      *metrics
 
+	plane   *media.Plane
 	sender  sipua.Sender
 	contact string // host:port in our Contact
 	keeper  atomic.Pointer[doorkeeper]
@@ -107,7 +110,7 @@ func New(o Options) (*Service, error) {
 		o.Health.Set(c, obs.LevelStarting, "starting")
 	}
 	s := &Service{
-		f: o.Fabric, dir: o.Directory, cfg: o.Config, offer: o.Offer, md5: o.MD5Only, health: o.Health, log: o.Log,
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, offer: o.Offer, md5: o.MD5Only, plane: o.Media, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}

@@ -17,6 +17,7 @@ type relayed struct {
 	tx     sipua.ServerTx
 	client sipua.ClientTx
 	seq    uint32 // CSeq towards the other side
+	held   bool   // from had the other side on hold before
 }
 
 // repeat is a 2xx to an INVITE on its way until the ACK comes (RFC 3261 §13.3.1.4).
@@ -169,7 +170,15 @@ func (c *call) relay(r *relayed) {
 	req := to.request(r.req.Method, c.w.id(), hopsLeft(r.req))
 	r.seq = to.seq
 	passRequest(r.req, req)
-	req.SetBody(r.req.Body())
+	r.held = c.isHeld(r.from)
+	if err := c.carry(r.from, r.req, req); err != nil {
+		c.relayDone(r)
+		o := badMedia(err)
+		res := c.legs[r.from].respond(r.req, o.status, reasonOf(o))
+		res.AppendHeader(sip.NewHeader("Warning", warning(o.reason)))
+		r.tx.Respond(res)
+		return
+	}
 	tx, err := c.w.send(req, func(res *sip.Response, err error) {
 		c.must(func() { c.relayAnswer(r, res, err) })
 	})
@@ -210,8 +219,21 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		status, reason = res.StatusCode, res.Reason
 	}
 	out := c.legs[r.from].respond(r.req, status, reason)
+	session := r.req.IsInvite() || r.req.Method == sip.UPDATE
 	if err == nil {
-		passResponse(res, out, true)
+		passResponse(res, out)
+		if c.carry(other, res, out) != nil {
+			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
+			r.tx.Respond(c.legs[r.from].respond(r.req, 488, "Not Acceptable Here"))
+			return
+		}
+	}
+	if session && isSDP(r.req) {
+		if status/100 == 2 {
+			c.holdEvents(r.from, r.held)
+		} else if c.audio != nil {
+			c.audio.undo(r.from)
+		}
 	}
 	if status/100 == 2 && r.req.IsInvite() {
 		c.legs[other].retarget(res.Contact())
@@ -252,14 +274,21 @@ func (c *call) acked(s side, req *sip.Request) {
 	if c.phase == over {
 		return
 	}
-	c.phase = talking
+	if c.phase == answered {
+		c.phase = talking
+		c.watchAudio()
+	}
 	other := s.other()
 	if seq := c.unacked[other]; seq != 0 {
 		c.unacked[other] = 0
 		ack := c.legs[other].ackTo(seq, c.w.id())
 		if body := req.Body(); len(body) > 0 {
-			pass(req, ack, "Content-Type")
-			ack.SetBody(body)
+			if err := c.carry(s, req, ack); err != nil {
+				ack.SetBody(nil)
+				c.w.ack(ack)
+				c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
+				return
+			}
 		} else {
 			ack.SetBody(nil)
 		}

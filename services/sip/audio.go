@@ -1,0 +1,187 @@
+package sip
+
+import (
+	"errors"
+	"hash/fnv"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/media"
+	"parley/internal/media/sdp"
+	"parley/internal/voice"
+)
+
+// relay is the part of media.Relay that a call needs.
+type relay interface {
+	SetRemote(media.Side, media.Remote) error
+	SetDirection(media.Side, sdp.Direction)
+	Ports(media.Side) (rtp, rtcp uint16)
+	Watch(time.Duration)
+	Close()
+}
+
+// audio is what the two sides of a call have said about their media (RFC 3264). Whatever one side says goes to the other
+// through it: as an offer or an answer, in a request, a response or an ACK.
+type audio struct {
+	relay   relay // nil: the media goes directly from phone to phone
+	host    func(peer netip.Addr) (netip.Addr, error)
+	authors [2]*sdp.Author // of what that side hears
+	ends    [2]end
+	before  [2]end // what held before the offer under way
+}
+
+// end is what one side said last.
+type end struct {
+	remote media.Remote
+	dir    sdp.Direction
+	known  bool
+}
+
+func sideOfRelay(s side) media.Side {
+	if s == caller {
+		return media.A
+	}
+	return media.B
+}
+
+func newAudio(callUUID string, r relay, host func(netip.Addr) (netip.Addr, error)) *audio {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(callUUID)) // never fails
+	id := h.Sum64() >> 3
+	return &audio{relay: r, host: host, authors: [2]*sdp.Author{sdp.NewAuthor(id), sdp.NewAuthor(id + 1)}}
+}
+
+// pass takes a body that side from sent and returns the one for the other side, whose address is peer.
+func (a *audio) pass(from side, body []byte, signalling, peer netip.Addr) ([]byte, error) {
+	s, err := sdp.Parse(body)
+	if err != nil {
+		return nil, err
+	}
+	a.before[from] = a.ends[from]
+	if au, ok := s.Audio(); ok {
+		if err := a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true}); err != nil {
+			return nil, err
+		}
+	}
+	var at sdp.Local
+	if a.relay != nil {
+		if at.Addr, err = a.host(peer); err != nil {
+			return nil, err
+		}
+		at.RTP, at.RTCP = a.relay.Ports(sideOfRelay(from.other()))
+	}
+	return a.authors[from.other()].Rewrite(s, at), nil
+}
+
+func (a *audio) set(s side, e end) error {
+	a.ends[s] = e
+	if a.relay == nil || !e.known {
+		return nil
+	}
+	a.relay.SetDirection(sideOfRelay(s), e.dir)
+	return a.relay.SetRemote(sideOfRelay(s), e.remote)
+}
+
+// undo takes back what side s offered, since the offer was refused and the session stays as it was (RFC 3261 §14.1).
+func (a *audio) undo(s side) {
+	if a.before[s].known {
+		_ = a.set(s, a.before[s]) // it was good before
+	}
+}
+
+// held tells whether side s has the other one on hold.
+func (a *audio) held(s side) bool { return a.ends[s].known && a.ends[s].dir.Held() }
+
+// isSDP tells whether a message has a session description.
+func isSDP(m sip.Message) bool {
+	if len(m.Body()) == 0 {
+		return false
+	}
+	h := m.GetHeaders("Content-Type")
+	if len(h) == 0 {
+		return false
+	}
+	kind, _, _ := strings.Cut(h[0].Value(), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/sdp")
+}
+
+// carry copies the body of a message of side from into one for the other side: a session description by way of
+// our ports, all else as it is.
+func (c *call) carry(from side, m, to sip.Message) error {
+	body := m.Body()
+	if len(body) == 0 {
+		to.SetBody(nil)
+		return nil
+	}
+	if isSDP(m) {
+		if err := c.openAudio(); err != nil {
+			return err
+		}
+		var err error
+		if body, err = c.audio.pass(from, body, c.hosts[from], c.hosts[from.other()]); err != nil {
+			return err
+		}
+	}
+	pass(m, to, passed.body...)
+	to.SetBody(body)
+	return nil
+}
+
+// openAudio takes ports for the call when the first session description comes.
+func (c *call) openAudio() error {
+	if c.audio != nil {
+		return nil
+	}
+	r, host, err := c.w.relay(func() { c.must(c.silent) })
+	if err != nil {
+		return err
+	}
+	c.audio = newAudio(c.id.uuid, r, host)
+	return nil
+}
+
+// silent is a phone that should speak and has sent nothing for long: it is gone, and nobody told us.
+func (c *call) silent() {
+	c.hangUp("no audio came any more", "system", outcome{status: 200})
+}
+
+// watchAudio begins to look for silence, once both sides know where to send.
+func (c *call) watchAudio() {
+	if c.audio != nil && c.audio.relay != nil && c.cfg.Silence > 0 {
+		c.audio.relay.Watch(c.cfg.Silence)
+	}
+}
+
+func (c *call) closeAudio() {
+	if c.audio != nil && c.audio.relay != nil {
+		c.audio.relay.Close()
+	}
+}
+
+// holdEvents tells of a side that put the other one on hold, or took it back, since was.
+func (c *call) holdEvents(s side, was bool) {
+	if c.audio == nil || s == callee && c.rings == "" {
+		return
+	}
+	switch now := c.audio.held(s); {
+	case now && !was:
+		c.publish(voice.EventHeld, s, voice.StateOk, nil)
+	case was && !now:
+		c.publish(voice.EventRetrieved, s, voice.StateOk, nil)
+	}
+}
+
+func (c *call) isHeld(s side) bool { return c.audio != nil && c.audio.held(s) }
+
+// badMedia is the answer to a body that cannot be carried.
+func badMedia(err error) outcome {
+	switch {
+	case errors.Is(err, voice.ErrOverloaded), errors.Is(err, voice.ErrUnavailable):
+		return outcome{status: 503, reason: "no port for audio is free"}
+	default:
+		return outcome{status: 488, reason: err.Error()}
+	}
+}
