@@ -68,6 +68,14 @@ func (r *resolution) explainDevice(dn string, dev *device) {
 	r.step("extension "+dn, strings.Join(words, "; "))
 }
 
+func (r *resolution) explainTrunk(t *trunk, rule, number string) {
+	if len(t.contacts) == 0 {
+		r.step(rule, "has no contact")
+		return
+	}
+	r.step(rule, "dials "+number+" at "+strings.Join(t.contacts, ", then "))
+}
+
 func (r *resolution) ruleName(hit *rule) string {
 	return "rule " + hit.pattern.String() + " of partition " + r.caller.profile.partitions[hit.partition].name
 }

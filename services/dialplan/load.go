@@ -2,7 +2,6 @@ package dialplan
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -57,21 +56,13 @@ func (s *stale) take() []string {
 
 // heard takes a notice of CONFIG. Numbers and tenants are told of by the Directory, when it knows them.
 func (s *Service) heard(m fabric.Message) {
-	if len(m.Subject) < 3 {
+	if len(m.Subject) < 3 { // config, tenant, kind, key
 		return
 	}
 	switch voice.Kind(m.Subject[2]) {
 	case voice.KindPartition, voice.KindCallingProfile:
-	default:
-		return
+		s.stale.add(m.Subject[1])
 	}
-	var c voice.ConfigChanged
-	if err := json.Unmarshal(m.Data, &c); err != nil {
-		s.log.Error("unreadable event on CONFIG", "seq", m.Seq, "err", err)
-		s.stale.add(everyTenant)
-		return
-	}
-	s.stale.add(c.Tenant)
 }
 
 // directoryChanged takes a change that the Directory shows already.

@@ -229,6 +229,17 @@ func (p *plan) addProfile(r voice.Resource, known map[string]partRules) error {
 // maxPartitions of a profile, as a set of them is the bits of a word.
 const maxPartitions = 32
 
+// unknownProfile is that of a number whose own is not known yet: until it is, the number may not do more than it shall.
+var unknownProfile = profile{name: "(not known)", outsideCalls: voice.OutsideBlock}
+
+// profile returns the profile that a number names.
+func (p *plan) profile(name string) *profile {
+	if found, ok := p.profiles[name]; ok {
+		return found
+	}
+	return &unknownProfile
+}
+
 // has tells whether the plan holds something of a number.
 func (p *plan) has(number string) bool {
 	_, trunk := p.byDN[number]

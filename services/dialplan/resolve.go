@@ -125,7 +125,7 @@ func (r *resolution) callerOf(req *contract.ResolveRequest) caller {
 	out := caller{profile: r.plan.outside}
 	if req.Trunk != "" {
 		if _, dev, ok := r.numbers.find(r.tenant, req.Trunk); ok && dev.profile != "" {
-			out.profile = r.plan.profiles[dev.profile]
+			out.profile = r.plan.profile(dev.profile)
 		}
 	}
 	return out
@@ -134,7 +134,7 @@ func (r *resolution) callerOf(req *contract.ResolveRequest) caller {
 func (r *resolution) insider(number string, dev *device) caller {
 	c := caller{number: number, inside: true, profile: r.plan.inside}
 	if dev.profile != "" {
-		c.profile = r.plan.profiles[dev.profile]
+		c.profile = r.plan.profile(dev.profile)
 	}
 	return c
 }
@@ -252,7 +252,7 @@ func (r *resolution) extension(dn string, dev *device) *contract.ResolveResponse
 		}
 	}
 	if r.explain {
-		r.step("extension "+dn, "always forwards to "+dev.always)
+		r.step("extension "+dn, "always forwards to "+dev.always+", which is dialled with its permissions")
 	}
 	r.diverted = append(r.diverted, dn)
 	r.caller = r.insider(dn, dev)
@@ -280,7 +280,10 @@ func (r *resolution) mailbox(box string) *contract.ResolveResponse {
 
 // leave sends the number to the outside, if a trunk takes it and the caller may. allowed: a rule says that he may.
 func (r *resolution) leave(allowed bool) *contract.ResolveResponse {
-	trunks := r.plan.trunksFor(r.number)
+	var trunks []*trunk
+	if voice.DialSymbols(r.number) { // rules know no others, so a letter would get a number past those that block it
+		trunks = r.plan.trunksFor(r.number)
+	}
 	if len(trunks) == 0 {
 		return r.refuse(notFound, "number "+r.number, "there is no number "+r.number+" and no trunk for it")
 	}
@@ -289,7 +292,10 @@ func (r *resolution) leave(allowed bool) *contract.ResolveResponse {
 	}
 	resp := &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: r.number, Trunks: make([]contract.RouteTarget, 0, len(trunks))}
 	for _, t := range trunks {
-		r.addTargets(resp, t, t.send(r.number))
+		if r.explain {
+			r.explainTrunk(t, "trunk "+t.dn+" prefix "+t.prefix, t.send(r.number))
+		}
+		addTargets(resp, t, t.send(r.number))
 	}
 	return r.withTargets(resp)
 }
@@ -304,19 +310,15 @@ func (r *resolution) leaveBy(dn string) *contract.ResolveResponse {
 	}
 	resp := &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: r.number}
 	if t := r.plan.byDN[dn]; t != nil {
-		r.addTargets(resp, t, r.number)
+		if r.explain {
+			r.explainTrunk(t, "trunk "+dn, r.number)
+		}
+		addTargets(resp, t, r.number)
 	}
 	return r.withTargets(resp)
 }
 
-func (r *resolution) addTargets(resp *contract.ResolveResponse, t *trunk, number string) {
-	if r.explain {
-		rule := "trunk " + t.dn
-		if t.prefix != "" {
-			rule += " prefix " + t.prefix
-		}
-		r.step(rule, "dials "+number+" at "+strings.Join(t.contacts, ", then "))
-	}
+func addTargets(resp *contract.ResolveResponse, t *trunk, number string) {
 	for _, c := range t.contacts {
 		resp.Trunks = append(resp.Trunks, contract.RouteTarget{DN: t.dn, Contact: c, Number: number})
 	}

@@ -95,6 +95,7 @@ func demo() *house {
 	h.dn(voice.DNExtension, "1400", "calling-profile=locked")
 	h.dn(voice.DNExtension, "1401", "calling-profile=some")
 	h.dn(voice.DNExtension, "1402", "calling-profile=office")
+	h.dn(voice.DNExtension, "1403", "calling-profile=to come")
 	h.dn(voice.DNRoutingPoint, "9000", "application=welcome")
 	h.dn(voice.DNRoutingPoint, "9001")
 	h.dn(voice.DNVoicemailAccess, "5555")
@@ -194,6 +195,7 @@ func TestResolve(t *testing.T) {
 		{"rule that leaves nothing", contract.ResolveRequest{Dialled: "88"}, "reject 484"},
 		{"rule to a route point", contract.ResolveRequest{Dialled: "89"}, "routing-point 9000 runs welcome"},
 		{"rule to what is not there", contract.ResolveRequest{Dialled: "90"}, "reject 404"},
+		{"a letter does not get past a rule", contract.ResolveRequest{Dialled: "0301234a"}, "reject 404"},
 		{"rules are not for names", contract.ResolveRequest{Dialled: "77a"}, "reject 404"},
 
 		{"night rule by day", contract.ResolveRequest{From: "1402", Dialled: "9000"}, "routing-point 9000 runs welcome"},
@@ -207,6 +209,7 @@ func TestResolve(t *testing.T) {
 		{"rules of another profile", contract.ResolveRequest{From: "1402", Dialled: "911"}, "reject 404"},
 
 		{"no outside calls", contract.ResolveRequest{From: "1400", Dialled: "0301234"}, "reject 403"},
+		{"a profile that is not known yet", contract.ResolveRequest{From: "1403", Dialled: "0301234"}, "reject 403"},
 		{"no outside calls, internal", contract.ResolveRequest{From: "1400", Dialled: "1002"}, "device 1002"},
 		{"outside calls by rules, no rule", contract.ResolveRequest{From: "1401", Dialled: "0301234"}, "reject 403"},
 		{"outside calls by rules", contract.ResolveRequest{From: "1401", Dialled: "01705"}, "trunk 1705@gw1/9"},
@@ -292,7 +295,7 @@ func TestStepsTellTheWay(t *testing.T) {
 			`number "12 00": read as 1200`,
 			"caller 1001: is inside; calling profile standard; outside calls: allow",
 			"profile standard: no rule in force for 1200",
-			"extension 1200: always forwards to 1100",
+			"extension 1200: always forwards to 1100, which is dialled with its permissions",
 			"profile standard: no rule in force for 1100",
 			"extension 1100: rings sip:10.0.0.5:5070 for 25 s; on busy to 1002; on no answer to voicemail:1100; on not registered to 0170 55",
 		}},
@@ -386,7 +389,7 @@ func checkAnswer(t *testing.T, resp *contract.ResolveResponse, word string) {
 	case contract.RouteTrunk:
 		ok = ok && len(resp.Trunks) > 0
 		for _, target := range resp.Trunks {
-			ok = ok && target.DN != "" && target.Contact != "" && target.Number != ""
+			ok = ok && target.DN != "" && target.Contact != "" && target.Number != "" && voice.DialSymbols(target.Number)
 		}
 	case contract.RouteDevice, contract.RoutePoint, contract.RouteVoicemail:
 		ok = ok && resp.Number != ""
