@@ -17,8 +17,8 @@ const MailboxPrefix = "voicemail:"
 // ResolveRequest asks what to do with a call.
 //
 // A call that its device did not take is asked about again with what the answer said (OnBusy, OnNoAnswer, OnOffline) in
-// Dialled, the same From and Trunk, and in Diverted the answer's Diverted and Number. It is then the last of Diverted
-// whose permissions count, and a ring of forwardings is found.
+// Dialled, the same From and Trunk, and in Diverted all numbers left so far: those of each answer's Diverted and then its
+// Number. It is then the last of Diverted whose permissions count, and a ring of forwardings is found.
 type ResolveRequest struct {
 	Tenant   string    // "" = the default tenant
 	From     string    // number of the calling extension; "" when the caller is outside
@@ -51,7 +51,7 @@ type ResolveResponse struct {
 	Trunks      []RouteTarget     `json:"trunks,omitempty"`       // trunk: in the order to try
 	Status      int               `json:"status,omitempty"`       // reject: SIP status
 	Reason      string            `json:"reason,omitempty"`       // reject: for Reason and Warning, and for people
-	Diverted    []string          `json:"diverted,omitempty"`     // numbers the call was forwarded away from, the first dialled first (RFC 5806)
+	Diverted    []string          `json:"diverted,omitempty"`     // numbers forwarded away from on the way to this answer, the first dialled first (RFC 5806); not those of the request
 	OnBusy      string            `json:"on_busy,omitempty"`      // device: number to try instead, or MailboxPrefix and a mailbox; "" = none
 	OnNoAnswer  string            `json:"on_no_answer,omitempty"` //
 	OnOffline   string            `json:"on_offline,omitempty"`   // device: when it is not registered

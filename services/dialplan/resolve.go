@@ -57,7 +57,7 @@ type caller struct {
 func resolve(p *plan, numbers finder, tenant string, req *contract.ResolveRequest, at time.Time) (resp *contract.ResolveResponse, refused string) {
 	r := resolution{plan: p, numbers: numbers, tenant: tenant, at: at, explain: req.Explain, diverted: slices.Clip(req.Diverted)}
 	resp = r.begin(req)
-	resp.Diverted = r.diverted
+	resp.Diverted = slices.Clip(r.diverted[len(req.Diverted):])
 	resp.Steps = r.steps
 	return resp, r.refused
 }

@@ -234,13 +234,14 @@ func TestResolve(t *testing.T) {
 		{"forwarded too far", contract.ResolveRequest{Dialled: "1300"}, "reject 483 from 1300,1301,1302,1303,1304"},
 		{"forwarded as far as may be", contract.ResolveRequest{Dialled: "1303"}, "device 1308 from 1303,1304,1305,1306,1307"},
 
-		{"on no answer", contract.ResolveRequest{Dialled: "voicemail:1100", Diverted: []string{"1100"}}, "voicemail 1100 box 1100 from 1100"},
+		{"on no answer", contract.ResolveRequest{Dialled: "voicemail:1100", Diverted: []string{"1100"}}, "voicemail 1100 box 1100"},
 		{"mailbox without name", contract.ResolveRequest{Dialled: "voicemail:"}, "reject 484"},
-		{"on busy, in a ring", contract.ResolveRequest{Dialled: "1002", Diverted: []string{"1002", "1100"}}, "reject 482 from 1002,1100"},
-		{"on busy, as who forwarded may", contract.ResolveRequest{Trunk: "gw1", Dialled: "0301234", Diverted: []string{"1001"}}, "trunk 301234@gw1/9 from 1001"},
-		{"on busy, as who forwarded may not", contract.ResolveRequest{Dialled: "0301234", Diverted: []string{"1400"}}, "reject 403 from 1400"},
-		{"on busy, forwarded by nobody known", contract.ResolveRequest{Trunk: "gw1", Dialled: "0301234", Diverted: []string{"4711"}}, "reject 403 from 4711"},
-		{"on busy, too far", contract.ResolveRequest{Dialled: "1002", Diverted: []string{"1", "2", "3", "4", "5", "6"}}, "reject 483 from 1,2,3,4,5,6"},
+		{"on busy, in a ring", contract.ResolveRequest{Dialled: "1002", Diverted: []string{"1002", "1100"}}, "reject 482"},
+		{"on busy, as who forwarded may", contract.ResolveRequest{Trunk: "gw1", Dialled: "0301234", Diverted: []string{"1001"}}, "trunk 301234@gw1/9"},
+		{"on busy, as who forwarded may not", contract.ResolveRequest{Dialled: "0301234", Diverted: []string{"1400"}}, "reject 403"},
+		{"on busy, forwarded by nobody known", contract.ResolveRequest{Trunk: "gw1", Dialled: "0301234", Diverted: []string{"4711"}}, "reject 403"},
+		{"on busy, then forwarded", contract.ResolveRequest{Dialled: "1200", Diverted: []string{"1002"}}, "device 1100 from 1200"},
+		{"on busy, too far", contract.ResolveRequest{Dialled: "1002", Diverted: []string{"1", "2", "3", "4", "5", "6"}}, "reject 483"},
 	} {
 		req := c.req
 		switch {
