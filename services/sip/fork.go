@@ -90,6 +90,9 @@ func (c *call) start(to *contract.Binding, trunk string) {
 	}
 	b.tx = tx
 	c.pending++
+	if trunk != "" {
+		c.w.trunk(c.id.tenant, trunk, 0)
+	}
 }
 
 // calledNumber is who the branch calls, for To and the events.
@@ -112,6 +115,9 @@ func (c *call) branchSaid(b *branch, res *sip.Response, err error) {
 	case res.IsSuccess():
 		c.branchAnswered(b, res)
 	default:
+		if b.trunk != "" && !b.final {
+			c.w.trunk(c.id.tenant, b.trunk, res.StatusCode)
+		}
 		c.branchEnded(b, outcome{status: res.StatusCode, reason: res.Reason, res: res})
 	}
 }

@@ -150,6 +150,12 @@ func (s *stage) open(id string, c *call) { s.dialogs[id] = c }
 func (s *stage) shut(id string)          { delete(s.dialogs, id) }
 func (s *stage) ended(*call)             { s.over = true; s.line("node", "node", "the call is gone") }
 
+func (s *stage) trunk(_, dn string, status int) {
+	if status != 0 {
+		s.line("node", "metrics", fmt.Sprintf("trunk %s said %d", dn, status))
+	}
+}
+
 // phone makes a number that rings at the phones of those names.
 func (s *stage) phone(number string, names ...string) {
 	s.plans[number] = &contract.ResolveResponse{Kind: contract.RouteDevice, Number: number, RingSeconds: 20}

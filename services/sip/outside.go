@@ -29,7 +29,14 @@ func (o *outside) after(d time.Duration, fn func()) (stop func()) {
 }
 
 func (o *outside) send(req *sip.Request, on func(*sip.Response, error)) (sipua.ClientTx, error) {
-	return o.sender.Send(req, on)
+	sent, heard := time.Now(), false // on is called by one goroutine at a time
+	return o.sender.Send(req, func(res *sip.Response, err error) {
+		if !heard && err == nil {
+			heard = true
+			o.m.response.Observe(float64(time.Since(sent)) / float64(time.Millisecond))
+		}
+		on(res, err)
+	})
 }
 
 func (o *outside) ack(req *sip.Request) {
@@ -49,16 +56,14 @@ func ask[Req, Resp any](o *outside, door fabric.Door[Req, Resp], req Req, on fun
 }
 
 func (o *outside) resolve(req *contract.ResolveRequest, on func(*contract.ResolveResponse, error)) {
+	asked := time.Now()
 	ask(o, contract.Resolve, req, func(r *contract.ResolveResponse, err error) {
-		switch {
-		case err != nil:
-			o.m.unplanned.Add(1)
-		case r.Kind == contract.RouteReject && r.Status == 404:
-			o.m.notFound.Add(1)
-		}
+		o.m.dialplan.answered(r, err, time.Since(asked))
 		on(r, err)
 	})
 }
+
+func (o *outside) trunk(tenant, dn string, status int) { o.m.trunk(tenant, dn, status) }
 
 func (o *outside) bindings(tenant, dn string, on func([]contract.Binding, error)) {
 	ask(o, contract.Bindings, contract.BindingsRequest{Tenant: tenant, DN: dn}, func(r contract.BindingsResponse, err error) {

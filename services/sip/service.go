@@ -183,7 +183,7 @@ func (s *Service) admitCallers(flow, nonce []byte) error {
 	return nil
 }
 
-const healthTick = 2 * time.Second
+const healthTick = time.Second
 
 func (s *Service) watchHealth(ctx context.Context) {
 	tick := time.NewTicker(healthTick)
@@ -195,6 +195,8 @@ func (s *Service) watchHealth(ctx context.Context) {
 			s.health.Set(checkFabric, obs.LevelFail, reason)
 		}
 		s.probeDialplan(ctx)
+		s.m.calls.roll()
+		s.m.dialplan.asked.roll()
 		select {
 		case <-ctx.Done():
 			return
@@ -208,8 +210,10 @@ func (s *Service) probeDialplan(ctx context.Context) {
 	_, err := fabric.Call(ctx, s.f, contract.Resolve, &contract.ResolveRequest{Tenant: "", Dialled: "0"})
 	if err == nil || ctx.Err() != nil || !unavailable(err) {
 		s.health.Set(checkDialplan, obs.LevelPass, "")
+		s.m.dialplan.up.Store(true)
 		return
 	}
+	s.m.dialplan.up.Store(false)
 	s.health.Set(checkDialplan, obs.LevelFail, "no dial plan answers: calls get 503")
 }
 

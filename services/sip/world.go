@@ -33,6 +33,9 @@ type world interface {
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
 
+	// trunk counts a call that leaves by a trunk (status 0), or its final answer.
+	trunk(tenant, dn string, status int)
+
 	// open makes requests with that Call-ID reach the call, shut ends it.
 	open(callID string, c *call)
 	shut(callID string)
