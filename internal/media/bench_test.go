@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,7 +30,7 @@ const loadTick = time.Millisecond
 // iteration is one packet relayed. A core is busy when packets/s times cpu-ns/packet is 1e9.
 func BenchmarkRelays(b *testing.B) {
 	for _, calls := range []int{100, 1000} {
-		for name, open := range map[string]func(Config) (driver, error){"default": newDriver, "standard": func(Config) (driver, error) { return &netDriver{}, nil }} {
+		for name, open := range drivers() {
 			b.Run(fmt.Sprintf("calls=%d/%s", calls, name), func(b *testing.B) { benchmarkRelays(b, calls, open) })
 		}
 	}
@@ -249,4 +250,43 @@ func BenchmarkForward(b *testing.B) {
 		r.handleLocked(r.legs[A].rtp, packet, from, p.now())
 		r.mu.Unlock()
 	}
+}
+
+// BenchmarkOpenClose is what a call pays for having its media relayed, and what it takes while it stands. The last
+// does not count what the system keeps for its four sockets.
+func BenchmarkOpenClose(b *testing.B) {
+	for name, open := range drivers() {
+		b.Run(name, func(b *testing.B) {
+			p := startPlane(b, testConfig(), open)
+			cycle := func() *Relay {
+				r, err := p.Open(Hooks{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return r
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				cycle().Close()
+			}
+			const standing = 200
+			before := memory()
+			var relays []*Relay
+			for range standing {
+				relays = append(relays, cycle())
+			}
+			b.ReportMetric(float64(memory()-before)/standing, "B/standing")
+			for _, r := range relays {
+				r.Close()
+			}
+		})
+	}
+}
+
+// memory is what the heap and the stacks take.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

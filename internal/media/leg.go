@@ -127,9 +127,6 @@ func (l *leg) admitControl(from netip.AddrPort) bool {
 
 // idle is for how long the peer has been silent when it should have been heard.
 func (l *leg) idle(now time.Time) time.Duration {
-	if !l.direction.Sends() {
-		return 0
-	}
 	since := l.heard
 	if l.expected.After(since) {
 		since = l.expected

@@ -41,12 +41,17 @@ func testConfig() Config {
 	return c
 }
 
-// eachDriver runs a test over every way of moving packets there is here.
-func eachDriver(t *testing.T, test func(t *testing.T, p *Plane)) {
-	for name, open := range map[string]func(Config) (driver, error){
+// drivers are all the ways of moving packets there are here.
+func drivers() map[string]func(Config) (driver, error) {
+	return map[string]func(Config) (driver, error){
 		"default":  newDriver,
 		"standard": func(Config) (driver, error) { return &netDriver{}, nil },
-	} {
+	}
+}
+
+// eachDriver runs a test over every driver.
+func eachDriver(t *testing.T, test func(t *testing.T, p *Plane)) {
+	for name, open := range drivers() {
 		t.Run(name, func(t *testing.T) { test(t, startPlane(t, testConfig(), open)) })
 	}
 }

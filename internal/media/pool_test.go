@@ -134,7 +134,7 @@ func TestOccupiedPortsArePassedOver(t *testing.T) {
 
 // A real port that somebody else has, be it the RTP or the RTCP one, is never given to a relay.
 func TestRealOccupiedPorts(t *testing.T) {
-	for name, open := range map[string]func(Config) (driver, error){"default": newDriver, "standard": func(Config) (driver, error) { return &netDriver{}, nil }} {
+	for name, open := range drivers() {
 		t.Run(name, func(t *testing.T) {
 			cfg := testConfig()
 			cfg.FirstPort, cfg.LastPort = 14000, 14011

@@ -154,15 +154,22 @@ func (r *Relay) SetDirection(s Side, d sdp.Direction) {
 	now := r.plane.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := &r.legs[s]
-	if d.Sends() && !l.direction.Sends() {
-		l.expectFrom(now)
+	before := r.talkingLocked()
+	r.legs[s].direction = d
+	if r.talkingLocked() && !before {
+		r.legs[A].expectFrom(now)
+		r.legs[B].expectFrom(now)
 	}
-	l.direction = d
 }
 
-// Watch has the Silence hook called when a side that should send has sent neither RTP nor RTCP for d, from now on and
-// to a second. 0 ends it.
+// talkingLocked tells whether both sides are to send and be heard. Only then is silence a sign of anything: a phone
+// that holds may say that it sends, and have no music.
+func (r *Relay) talkingLocked() bool {
+	return r.legs[A].direction == sdp.SendRecv && r.legs[B].direction == sdp.SendRecv
+}
+
+// Watch has the Silence hook called when a side has sent neither RTP nor RTCP for d, from now on; see Idle for when that
+// counts. It is called up to a quarter of a second late. 0 ends it.
 func (r *Relay) Watch(d time.Duration) {
 	now := r.plane.now()
 	r.mu.Lock()
@@ -176,12 +183,15 @@ func (r *Relay) Watch(d time.Duration) {
 // expectFrom begins a new time of waiting for the peer.
 func (l *leg) expectFrom(now time.Time) { l.expected, l.silent = now, false }
 
-// Idle is for how long the peer of a side has sent neither RTP nor RTCP. It is 0 while the peer is not to send (hold),
-// and starts anew when it is to send again, gets another address, or is watched.
+// Idle is for how long the peer of a side has sent neither RTP nor RTCP. It is 0 while either side holds, and starts
+// anew when none does any more, when the peer gets another address, and with Watch.
 func (r *Relay) Idle(s Side) time.Duration {
 	now := r.plane.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.talkingLocked() {
+		return 0
+	}
 	return r.legs[s].idle(now)
 }
 
@@ -223,7 +233,7 @@ func (r *Relay) sweep(now time.Time) {
 	for s := range r.legs {
 		l := &r.legs[s]
 		r.noteDigits(Side(s), l.digits.silent(now, nil))
-		if idle := l.idle(now); r.watch > 0 && !l.silent && idle >= r.watch && !r.closed {
+		if idle := l.idle(now); r.watch > 0 && r.talkingLocked() && !l.silent && idle >= r.watch && !r.closed {
 			l.silent = true
 			r.notes = append(r.notes, note{side: Side(s), silence: idle})
 		}

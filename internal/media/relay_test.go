@@ -202,10 +202,9 @@ func TestSilenceIsToldOnce(t *testing.T) {
 		}
 		silent <- s
 	}})
-	c.SetDirection(B, sdp.RecvOnly) // not expected to send
 	c.Watch(100 * time.Millisecond)
-	if s := <-silent; s != A {
-		t.Errorf("side %v is silent, want A", s)
+	if first, second := <-silent, <-silent; first == second {
+		t.Errorf("told twice of side %v, want both once", first)
 	}
 	c.sweep(time.Now().Add(time.Hour))
 	if len(silent) != 0 {
@@ -214,6 +213,24 @@ func TestSilenceIsToldOnce(t *testing.T) {
 	c.b.hears(c.b.rtp, c.a.audio(c.portA), c.portB)
 	if s := <-silent; s != A { // a packet begins a new silence
 		t.Errorf("side %v is silent, want A", s)
+	}
+}
+
+// While somebody holds nobody is missed: phones without music say sendonly and send nothing.
+func TestSilenceOfHold(t *testing.T) {
+	p := startPlane(t, testConfig(), newDriver)
+	c := newCall(t, p, Hooks{Silence: func(s Side, d time.Duration) { t.Errorf("told of %v's silence of %v", s, d) }})
+	c.Watch(time.Minute)
+	c.SetDirection(A, sdp.SendOnly)
+	c.SetDirection(B, sdp.RecvOnly)
+	c.sweep(time.Now().Add(time.Hour))
+	if a, b := c.Idle(A), c.Idle(B); a != 0 || b != 0 {
+		t.Errorf("idle for %v and %v on hold, want 0", a, b)
+	}
+	c.SetDirection(B, sdp.SendRecv)
+	c.SetDirection(A, sdp.SendRecv)
+	if a := c.Idle(A); a <= 0 || a > patience {
+		t.Errorf("idle for %v after hold, want a moment", a)
 	}
 }
 
