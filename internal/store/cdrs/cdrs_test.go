@@ -178,6 +178,10 @@ func TestStrangeTextIsStored(t *testing.T) {
 		r.Caller, r.CallerName = "a\x00b\xffc", strings.Repeat("ß", 300)
 		r.Dialled, r.Answered = strings.Repeat("İ", 300), strings.Repeat("İ", 300) // lower case is longer
 		r.Events, r.Talk, r.End = 1<<63, -time.Second, time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC)
+		long := r // as much as an index has to take
+		long.CallUUID, long.Tenant, long.Outcome = strings.Repeat("u", maxID), strings.Repeat("t", maxID), voice.Outcome(strings.Repeat("o", 999))
+		long.Caller, long.CallerName = r.Dialled, r.Dialled
+		insert(t, s, 1, long)
 		r.ThreadID, r.Reason, r.SIPCallID = strings.Repeat("t", 9999), strings.Repeat("r", 9999), strings.Repeat("c", 9999)
 		insert(t, s, 1, r)
 		got, err := s.Get(t.Context(), "demo", r.CallUUID)

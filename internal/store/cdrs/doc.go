@@ -4,9 +4,9 @@
 // same statements run on both databases (internal/store/sqldb).
 //
 // Reading: pages come newest first, by start of the call and call UUID, and go on after a cursor that names the last
-// record of the page before; so records that are added meanwhile neither move nor repeat what is read. There is an index
-// for each way to look: by time, by caller, by dialled number. The one by time also holds what the other filters
-// compare, so that a search which finds little reads the index and not the table.
+// record of the page before; so records that are added meanwhile neither move nor repeat what is read. One index, by
+// time, also holds all that filters compare: a search that finds little reads the index and not the table. It costs
+// 0.1 to 0.7 s among a million records when it finds nothing at all, and about a millisecond when a page fills soon.
 //
 // Concurrency: all methods may be called at once. Readers wait for nobody; batches are one after the other on SQLite.
 //

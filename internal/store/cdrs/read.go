@@ -92,7 +92,7 @@ func (q *Query) filter() (where string, args []any, err error) {
 		and(`dialled = ?`, clean(q.Dialled))
 	}
 	if q.Outcome != "" {
-		and(`outcome = ?`, clean(string(q.Outcome)))
+		and(`outcome = ?`, cut(string(q.Outcome), maxOutcome))
 	}
 	if q.Type != voice.CallUnknown {
 		and(`type = ?`, int64(q.Type))

@@ -17,6 +17,8 @@ import (
 const (
 	// MaxText is the length in bytes to which numbers, names and reasons are cut.
 	MaxText = 256
+	// maxOutcome is the same for the outcome, which is one of a few words.
+	maxOutcome = 32
 	// maxID is the length in bytes of a tenant or a call UUID; a record with a longer one is refused, not cut.
 	maxID = 128
 )
@@ -68,7 +70,7 @@ func row(r *voice.CDR) []any {
 	caller, name, dialled, answered := clean(r.Caller), clean(r.CallerName), clean(r.Dialled), clean(r.Answered)
 	return []any{
 		r.CallUUID, r.Tenant, clean(r.ThreadID), clean(r.Node), int64(r.Type), caller, name, dialled, answered, clean(r.TrunkIn), clean(r.TrunkOut),
-		micro(r.Start), micro(r.Ringing), micro(r.Answer), micro(r.End), max(r.Talk, 0).Microseconds(), clean(string(r.Outcome)), int64(r.Status),
+		micro(r.Start), micro(r.Ringing), micro(r.Answer), micro(r.End), max(r.Talk, 0).Microseconds(), cut(string(r.Outcome), maxOutcome), int64(r.Status),
 		clean(r.EndedBy), clean(r.Reason), clean(r.SIPCallID), int64(min(r.Events, math.MaxInt64)),
 		searchText(caller, dialled, answered, name),
 	}
@@ -85,16 +87,17 @@ func searchText(fields ...string) string {
 func oneLine(s string) string { return strings.ReplaceAll(strings.ToLower(s), "\n", " ") }
 
 // clean makes text that both databases take (no NUL, valid UTF-8) and that ends within MaxText, at a character's end.
-func clean(s string) string {
+func clean(s string) string { return cut(s, MaxText) }
+
+func cut(s string, most int) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "")
-	if len(s) <= MaxText {
+	if len(s) <= most {
 		return s
 	}
-	end := MaxText
-	for !utf8.RuneStart(s[end]) {
-		end--
+	for !utf8.RuneStart(s[most]) {
+		most--
 	}
-	return s[:end]
+	return s[:most]
 }
 
 // micro is 0 for what did not happen, and for times no calendar of ours has.

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	readers      = 4 // connections for reading
-	writers      = 2 // connections for writing to PostgreSQL
-	lockWait     = 5 * time.Second
-	idleConnTime = time.Minute // a connection keeps up to 2 MB of pages; idle ones give them back
+	readers       = 4 // connections for reading
+	writers       = 2 // connections for writing to PostgreSQL
+	lockWait      = 5 * time.Second
+	writeCacheKiB = 16 << 10    // a transaction that changes more pages than the cache holds writes them twice (SQLite)
+	idleConnTime  = time.Minute // a connection keeps up to 2 MB of pages; idle ones give them back
 )
 
 // DB is an open database.
@@ -83,7 +84,7 @@ func openSQLite(path string) (*DB, error) {
 		params := url.Values{"_txlock": {"immediate"}, "_pragma": append(extra, pragmas...)}
 		return "file:" + (&url.URL{Path: abs}).EscapedPath() + "?" + params.Encode()
 	}
-	write, err := sql.Open("sqlite", name())
+	write, err := sql.Open("sqlite", name(fmt.Sprintf("cache_size(%d)", -writeCacheKiB)))
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
