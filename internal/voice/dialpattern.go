@@ -156,12 +156,17 @@ func (p DialPattern) Match(number string) bool {
 	return DialSymbols(number[len(p.sets):])
 }
 
-// Begins tells whether a number that begins with symbol c may match.
-func (p DialPattern) Begins(c byte) bool {
-	if len(p.sets) == 0 {
-		return p.tail != tailNone
+// Literal is what every number that matches begins with: the symbols of the pattern before its first choice. Of two
+// patterns that match a number, the one with the longer Literal is the more specific.
+func (p DialPattern) Literal() string {
+	var text []byte
+	for _, set := range p.sets {
+		if bits.OnesCount16(uint16(set)) > 1 {
+			break
+		}
+		text = append(text, dialSymbols[bits.TrailingZeros16(uint16(set))])
 	}
-	return p.sets[0]&symbolSet(c) != 0
+	return string(text)
 }
 
 // Compare is negative when p is more specific than q: at the first place where they differ it allows fewer symbols. The

@@ -75,12 +75,21 @@ func TestMoreSpecificComesFirst(t *testing.T) {
 	}
 }
 
-// A pattern or an error, never both; what matches is long enough, of the right symbols and of the right beginning.
+func TestLiteral(t *testing.T) {
+	for pattern, want := range map[string]string{"911": "911", "9XX": "9", "+49[3]*#N": "+493*#", "X1": "", ".": "", "00!": "00"} {
+		if got := mustPattern(t, pattern).Literal(); got != want {
+			t.Errorf("Literal of %s = %q, want %q", pattern, got, want)
+		}
+	}
+}
+
+// A pattern or an error, never both; what matches is long enough, of the right symbols and of the right beginning. Of
+// two patterns that match, the longer literal is the more specific.
 func FuzzDialPattern(f *testing.F) {
 	for _, p := range []string{"9XX", "+49[1-37]N.", "[*#]!", "[5-2]", "0", "["} {
-		f.Add(p, "911")
+		f.Add(p, "9.", "911")
 	}
-	f.Fuzz(func(t *testing.T, text, number string) {
+	f.Fuzz(func(t *testing.T, text, other, number string) {
 		p, err := voice.ParseDialPattern(text)
 		if err != nil {
 			if p.String() != "" || p.Match(number) && number != "" {
@@ -91,8 +100,12 @@ func FuzzDialPattern(f *testing.F) {
 		if p.String() != text || p.Compare(p) != 0 || !p.Equal(p) {
 			t.Errorf("%q is not itself", text)
 		}
-		if p.Match(number) && (len(number) < p.Len() || !voice.DialSymbols(number) || number != "" && !p.Begins(number[0])) {
+		if p.Match(number) && (len(number) < p.Len() || !voice.DialSymbols(number) || !strings.HasPrefix(number, p.Literal())) {
 			t.Errorf("%q matches %q", text, number)
+		}
+		q, err := voice.ParseDialPattern(other)
+		if err == nil && p.Match(number) && q.Match(number) && len(p.Literal()) > len(q.Literal()) && p.Compare(q) >= 0 {
+			t.Errorf("of %q and %q, which match %q, the second is more specific", text, other, number)
 		}
 	})
 }

@@ -37,8 +37,8 @@
 //
 // # Limits
 //
-// Numbers of [maxNumber] bytes; rules, partitions and spans of time as services/config allows. A profile's rules are
-// looked up by their first symbol and then tried one after the other.
+// Numbers of [maxNumber] bytes; rules, partitions and spans of time as services/config allows. Of a
+// profile's rules, those that begin like the number are tried, the most specific first.
 //
 // # Not here
 //

@@ -12,9 +12,6 @@ import (
 	"parley/internal/voice"
 )
 
-// symbols are what a dialled number begins with when a rule can match it.
-const symbols = "0123456789*#+"
-
 // plan is what one tenant has beside its extensions. It never changes.
 type plan struct {
 	trunks   []*trunk // with a prefix; longest first, then by priority
@@ -40,7 +37,8 @@ type profile struct {
 	name         string
 	outsideCalls voice.OutsideCalls // "": by where the caller is
 	partitions   []*partition
-	rules        [len(symbols)][]*rule // by first symbol of the number, the most specific first
+	rules        map[string][]*rule // by what their patterns begin with; the most specific first
+	longest      int                // of the keys of rules
 }
 
 type partition struct {
@@ -191,7 +189,7 @@ func (p *plan) addProfile(r voice.Resource, known map[string]partRules) error {
 	if err := json.Unmarshal(r.Body, &body); err != nil {
 		return fmt.Errorf("calling profile %q: %w", r.Key, err)
 	}
-	out := &profile{name: r.Key, outsideCalls: body.OutsideCalls}
+	out := &profile{name: r.Key, outsideCalls: body.OutsideCalls, rules: map[string][]*rule{}}
 	var rules []*rule
 	for _, name := range body.Partitions {
 		part, ok := known[name]
@@ -207,12 +205,10 @@ func (p *plan) addProfile(r voice.Resource, known map[string]partRules) error {
 	slices.SortStableFunc(rules, func(a, b *rule) int {
 		return cmp.Or(a.pattern.Compare(b.pattern), cmp.Compare(a.partition, b.partition))
 	})
-	for i := range symbols {
-		for _, one := range rules {
-			if one.pattern.Begins(symbols[i]) {
-				out.rules[i] = append(out.rules[i], one)
-			}
-		}
+	for _, one := range rules {
+		key := one.pattern.Literal()
+		out.rules[key] = append(out.rules[key], one)
+		out.longest = max(out.longest, len(key))
 	}
 	p.profiles[out.name] = out
 	for _, use := range body.DefaultFor {

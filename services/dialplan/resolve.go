@@ -188,29 +188,32 @@ func (r *resolution) route() *contract.ResolveResponse {
 	}
 }
 
-// rule returns the rule that decides about the number, or nil.
+// rule returns the rule that decides about the number, or nil. Rules are kept by the symbols that their patterns begin
+// with, and those with more of them are more specific.
 func (r *resolution) rule() *rule {
 	p := r.caller.profile
-	if p == nil || r.number == "" || !voice.DialSymbols(r.number) {
+	if p == nil || !voice.DialSymbols(r.number) {
 		return nil
 	}
 	var asked, inForce uint32 // partitions by index
-	for _, candidate := range p.rules[strings.IndexByte(symbols, r.number[0])] {
-		if !candidate.pattern.Match(r.number) {
-			continue
-		}
-		bit := uint32(1) << candidate.partition
-		if asked&bit == 0 {
-			asked |= bit
-			if p.partitions[candidate.partition].inForce(r.at) {
-				inForce |= bit
+	for begin := min(p.longest, len(r.number)); begin >= 0; begin-- {
+		for _, candidate := range p.rules[r.number[:begin]] {
+			if !candidate.pattern.Match(r.number) {
+				continue
 			}
-		}
-		if inForce&bit != 0 {
-			return candidate
-		}
-		if r.explain {
-			r.step(r.ruleName(candidate), "matches, but the partition is not in force on "+p.partitions[candidate.partition].clock(r.at))
+			bit := uint32(1) << candidate.partition
+			if asked&bit == 0 {
+				asked |= bit
+				if p.partitions[candidate.partition].inForce(r.at) {
+					inForce |= bit
+				}
+			}
+			if inForce&bit != 0 {
+				return candidate
+			}
+			if r.explain {
+				r.step(r.ruleName(candidate), "matches, but the partition is not in force on "+p.partitions[candidate.partition].clock(r.at))
+			}
 		}
 	}
 	if r.explain {

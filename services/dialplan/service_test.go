@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -355,10 +356,10 @@ func BenchmarkRules(b *testing.B) {
 	h := demo()
 	h.partitions[0].Rules = nil
 	for i := range 500 {
-		h.partitions[0].Rules = append(h.partitions[0].Rules, voice.DialRule{Pattern: "00" + strings.Repeat("Z", i%8) + string(rune('0'+i%10)) + "X.", Prepend: "1"})
+		h.partitions[0].Rules = append(h.partitions[0].Rules, voice.DialRule{Pattern: fmt.Sprintf("00%03d[1-3]X.", i), Action: voice.RuleBlock})
 	}
 	p := h.plan(b)
-	req := &contract.ResolveRequest{From: "1001", Dialled: "0010000"}
+	req := &contract.ResolveRequest{From: "1001", Dialled: "002507123"}
 	b.ReportAllocs()
 	for b.Loop() {
 		resolve(p, h.book, "demo", req, noon)
