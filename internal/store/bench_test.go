@@ -50,11 +50,11 @@ func BenchmarkCommit10k(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
 			for _, table := range []string{"resources", "changes", "refs"} {
-				if _, err := s.write.ExecContext(b.Context(), "DELETE FROM "+table); err != nil {
+				if _, err := s.db.Write.ExecContext(b.Context(), "DELETE FROM "+table); err != nil {
 					b.Fatal(err)
 				}
 			}
-			if _, err := s.write.ExecContext(b.Context(), "UPDATE counters SET value = 0"); err != nil {
+			if _, err := s.db.Write.ExecContext(b.Context(), "UPDATE counters SET value = 0"); err != nil {
 				b.Fatal(err)
 			}
 			b.StartTimer()

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
+	"parley/internal/store/sqldb"
 	"parley/internal/voice"
 )
 
@@ -46,31 +46,31 @@ func (s *Store) Commit(ctx context.Context, basis int64, plan []Mutation) (seq i
 		return basis, nil
 	}
 	const what = "write configuration"
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := s.db.Write.BeginTx(ctx, nil)
 	if err != nil {
-		return 0, failed(what, err)
+		return 0, sqldb.Failed(what, err)
 	}
 	defer tx.Rollback() //nolint:errcheck // after a Commit it does nothing
-	b := &batch{ctx: ctx, tx: tx, d: s.dialect}
+	b := &batch{ctx: ctx, tx: tx, db: s.db}
 	seq = basis + int64(len(plan))
 	// Holding this row is what makes commits one after the other.
 	res, err := b.exec(`UPDATE counters SET value = ? WHERE name = 'change' AND value = ?`, seq, basis)
 	if err != nil {
-		return 0, failed(what, err)
+		return 0, sqldb.Failed(what, err)
 	}
 	if n, err := res.RowsAffected(); err != nil || n != 1 {
 		return 0, errors.Join(ErrStale, err)
 	}
 	if err := b.write(basis, plan); err != nil {
-		return 0, failed(what, err)
+		return 0, sqldb.Failed(what, err)
 	}
-	if len(plan) >= bigCommit && s.dialect.count != "" {
-		if _, err := b.exec(s.dialect.count); err != nil {
-			return 0, failed(what, err)
+	if len(plan) >= bigCommit && s.Kind() == "postgres" { // SQLite's planner needs no telling
+		if _, err := b.exec(`ANALYZE resources`); err != nil {
+			return 0, sqldb.Failed(what, err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
-		return 0, failed(what, err)
+		return 0, sqldb.Failed(what, err)
 	}
 	return seq, nil
 }
@@ -82,14 +82,11 @@ const bigCommit = 1000
 type batch struct {
 	ctx context.Context
 	tx  *sql.Tx
-	d   dialect
+	db  *sqldb.DB
 }
 
-// batchRows is how many rows go into one statement. SQLite takes 32,766 values a statement, PostgreSQL 65,535.
-const batchRows = 64
-
 func (b *batch) exec(query string, args ...any) (sql.Result, error) {
-	return b.tx.ExecContext(b.ctx, b.d.rebind(query), args...)
+	return b.tx.ExecContext(b.ctx, b.db.Rebind(query), args...)
 }
 
 func (b *batch) write(basis int64, plan []Mutation) error {
@@ -122,43 +119,9 @@ func (b *batch) write(basis int64, plan []Mutation) error {
 	)
 }
 
-// rows runs one statement for up to batchRows rows, as often as it takes.
 func (b *batch) rows(head, tail string, rows [][]any) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(rows[0])), ", ") + ")"
-	statement := func(n int) string {
-		return b.d.rebind(head + strings.TrimSuffix(strings.Repeat(one+", ", n), ", ") + tail)
-	}
-	args := make([]any, 0, batchRows*len(rows[0]))
-	if len(rows) >= batchRows {
-		full, err := b.tx.PrepareContext(b.ctx, statement(batchRows))
-		if err != nil {
-			return fmt.Errorf("%s…: %w", head, err)
-		}
-		defer full.Close()
-		for ; len(rows) >= batchRows; rows = rows[batchRows:] {
-			args = args[:0]
-			for _, r := range rows[:batchRows] {
-				args = append(args, r...)
-			}
-			if _, err := full.ExecContext(b.ctx, args...); err != nil {
-				return fmt.Errorf("%s…: %w", head, err)
-			}
-		}
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	args = args[:0]
-	for _, r := range rows {
-		args = append(args, r...)
-	}
-	if _, err := b.tx.ExecContext(b.ctx, statement(len(rows)), args...); err != nil {
-		return fmt.Errorf("%s…: %w", head, err)
-	}
-	return nil
+	_, err := b.db.Rows(b.ctx, b.tx, head, tail, rows)
+	return err
 }
 
 func uniqueRefs(refs []Ref) []Ref {
@@ -193,16 +156,16 @@ func (s *Store) Announced(ctx context.Context) (int64, error) { return s.counter
 
 // SetAnnounced says that every change up to seq was published. It never goes back.
 func (s *Store) SetAnnounced(ctx context.Context, seq int64) error {
-	_, err := s.write.ExecContext(ctx, s.dialect.rebind(`UPDATE counters SET value = ? WHERE name = 'announced' AND value < ?`), seq, seq)
-	return failed("note announced changes", err)
+	_, err := s.db.Write.ExecContext(ctx, s.db.Rebind(`UPDATE counters SET value = ? WHERE name = 'announced' AND value < ?`), seq, seq)
+	return sqldb.Failed("note announced changes", err)
 }
 
 // Seq is the number of the newest change, 0 when there is none.
 func (s *Store) Seq(ctx context.Context) (int64, error) { return s.counter(ctx, "change") }
 
 func (s *Store) counter(ctx context.Context, name string) (v int64, err error) {
-	err = s.read.QueryRowContext(ctx, s.dialect.rebind(`SELECT value FROM counters WHERE name = ?`), name).Scan(&v)
-	return v, failed("read counter of changes", err)
+	err = s.db.Read.QueryRowContext(ctx, s.db.Rebind(`SELECT value FROM counters WHERE name = ?`), name).Scan(&v)
+	return v, sqldb.Failed("read counter of changes", err)
 }
 
 func fromMicro(us int64) time.Time { return time.UnixMicro(us).UTC() }

@@ -3,7 +3,7 @@
 //
 // State: tables resources, changes, cluster_secrets; beside them refs, an index of who points at what that is rebuilt
 // with each write of a resource, and counters, the number of the last change and of the last one announced. The same
-// statements run on both databases, placeholders and column types aside.
+// statements run on both databases (internal/store/sqldb).
 //
 // Concurrency: reads go to a pool of their own and never wait for a writer. A write is planned from reads, outside of
 // any transaction, and then committed with the number of the newest change the plan knew of: if there has been another

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"parley/internal/store/sqldb"
 	"parley/internal/voice"
 )
 
@@ -18,13 +19,13 @@ const columns = `tenant, kind, key, version, body, updated_at, updated_by`
 
 // Get returns one resource, or voice.ErrNotFound.
 func (s *Store) Get(ctx context.Context, tenant string, kind voice.Kind, key string) (voice.Resource, error) {
-	row := s.read.QueryRowContext(ctx, s.dialect.rebind(`SELECT `+columns+` FROM resources WHERE kind = ? AND tenant = ? AND key = ?`),
+	row := s.db.Read.QueryRowContext(ctx, s.db.Rebind(`SELECT `+columns+` FROM resources WHERE kind = ? AND tenant = ? AND key = ?`),
 		string(kind), tenant, key)
 	r, err := scanResource(row.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, fmt.Errorf("%s %q of tenant %q: %w", kind, key, tenant, voice.ErrNotFound)
 	}
-	return r, failed("read resource", err)
+	return r, sqldb.Failed("read resource", err)
 }
 
 // GetMany returns those of keys that exist. It asks in ranges of neighbouring keys: a database that has not counted its
@@ -49,19 +50,19 @@ func (s *Store) GetMany(ctx context.Context, tenant string, kind voice.Kind, key
 }
 
 func (s *Store) each(ctx context.Context, query string, args []any, fn func(voice.Resource)) error {
-	rows, err := s.read.QueryContext(ctx, s.dialect.rebind(query), args...)
+	rows, err := s.db.Read.QueryContext(ctx, s.db.Rebind(query), args...)
 	if err != nil {
-		return failed("read resources", err)
+		return sqldb.Failed("read resources", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		r, err := scanResource(rows.Scan)
 		if err != nil {
-			return failed("read resources", err)
+			return sqldb.Failed("read resources", err)
 		}
 		fn(r)
 	}
-	return failed("read resources", rows.Err())
+	return sqldb.Failed("read resources", rows.Err())
 }
 
 func scanResource(scan func(...any) error) (voice.Resource, error) {
@@ -130,8 +131,7 @@ func (q ListQuery) filter() (where string, args []any) {
 		where, args = where+` AND type = ?`, append(args, q.Type)
 	}
 	if q.Match != "" {
-		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(q.Match)) + "%"
-		where, args = where+` AND search LIKE ? ESCAPE '\'`, append(args, pattern)
+		where, args = where+` AND search LIKE ? ESCAPE '\'`, append(args, sqldb.Like(strings.ToLower(q.Match)))
 	}
 	return where, args
 }
@@ -146,9 +146,9 @@ func (s *Store) count(ctx context.Context, q ListQuery, where string, args []any
 		return n, nil
 	}
 	var n int
-	err = s.read.QueryRowContext(ctx, s.dialect.rebind(`SELECT COUNT(*) FROM resources WHERE `+where), args...).Scan(&n)
+	err = s.db.Read.QueryRowContext(ctx, s.db.Rebind(`SELECT COUNT(*) FROM resources WHERE `+where), args...).Scan(&n)
 	if err != nil {
-		return 0, failed("count resources", err)
+		return 0, sqldb.Failed("count resources", err)
 	}
 	s.counts.put(seq, q, n)
 	return n, nil
@@ -156,21 +156,21 @@ func (s *Store) count(ctx context.Context, q ListQuery, where string, args []any
 
 // Referrers returns who points at a resource, at most limit.
 func (s *Store) Referrers(ctx context.Context, tenant string, to Ref, limit int) ([]Ref, error) {
-	rows, err := s.read.QueryContext(ctx, s.dialect.rebind(`SELECT kind, key FROM refs WHERE tenant = ? AND to_kind = ? AND to_key = ?
+	rows, err := s.db.Read.QueryContext(ctx, s.db.Rebind(`SELECT kind, key FROM refs WHERE tenant = ? AND to_kind = ? AND to_key = ?
 		ORDER BY kind, key LIMIT ?`), tenant, string(to.Kind), to.Key, limit)
 	if err != nil {
-		return nil, failed("read references", err)
+		return nil, sqldb.Failed("read references", err)
 	}
 	defer rows.Close()
 	var refs []Ref
 	for rows.Next() {
 		var r Ref
 		if err := rows.Scan(&r.Kind, &r.Key); err != nil {
-			return nil, failed("read references", err)
+			return nil, sqldb.Failed("read references", err)
 		}
 		refs = append(refs, r)
 	}
-	return refs, failed("read references", rows.Err())
+	return refs, sqldb.Failed("read references", rows.Err())
 }
 
 // HistoryQuery chooses changes, newest first. Empty strings choose all.
@@ -206,9 +206,9 @@ func (s *Store) ChangesAfter(ctx context.Context, seq int64, limit int) ([]Chang
 }
 
 func (s *Store) changes(ctx context.Context, where string, args []any) ([]Change, error) {
-	rows, err := s.read.QueryContext(ctx, s.dialect.rebind(`SELECT seq, tenant, kind, key, version, op, at, by_user, before, after FROM changes WHERE `+where), args...)
+	rows, err := s.db.Read.QueryContext(ctx, s.db.Rebind(`SELECT seq, tenant, kind, key, version, op, at, by_user, before, after FROM changes WHERE `+where), args...)
 	if err != nil {
-		return nil, failed("read changes", err)
+		return nil, sqldb.Failed("read changes", err)
 	}
 	defer rows.Close()
 	var out []Change
@@ -217,10 +217,10 @@ func (s *Store) changes(ctx context.Context, where string, args []any) ([]Change
 		var at int64
 		var before, after []byte
 		if err := rows.Scan(&c.Seq, &c.Tenant, &c.Kind, &c.Key, &c.Version, &c.Op, &at, &c.User, &before, &after); err != nil {
-			return nil, failed("read changes", err)
+			return nil, sqldb.Failed("read changes", err)
 		}
 		c.Time, c.Before, c.After = fromMicro(at), before, after
 		out = append(out, c)
 	}
-	return out, failed("read changes", rows.Err())
+	return out, sqldb.Failed("read changes", rows.Err())
 }

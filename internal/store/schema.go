@@ -1,15 +1,9 @@
 package store
 
-import (
-	"context"
-	"fmt"
-	"strings"
-	"time"
-)
+import "parley/internal/store/sqldb"
 
-// migrations[i] brings version i to version i+1. They are never edited once released; a change is a new entry.
-// {text} orders by byte on both databases, so that pages come in the same order.
-var migrations = [][]string{
+// schema is the tables of this package. Its versions are never edited once released; a change is a new entry.
+var schema = sqldb.Schema{Table: "schema_versions", Lock: 7305808869232650, Versions: [][]string{
 	{
 		`CREATE TABLE resources (
 			kind       {text} NOT NULL,
@@ -54,42 +48,4 @@ var migrations = [][]string{
 			secret {bytes} NOT NULL,
 			at     BIGINT NOT NULL)`,
 	},
-}
-
-// migrate brings the tables to the version this program knows. It refuses a database that is newer: an old program
-// would write what a new one no longer understands.
-func (s *Store) migrate(ctx context.Context) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return failed("open database", err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after a Commit it does nothing
-	if s.dialect.locked != "" {
-		if _, err := tx.ExecContext(ctx, s.dialect.locked); err != nil {
-			return failed("open database", err)
-		}
-	}
-	const table = `CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)`
-	if _, err := tx.ExecContext(ctx, table); err != nil {
-		return failed("prepare database", err)
-	}
-	var have int
-	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM schema_versions`).Scan(&have); err != nil {
-		return failed("read version of the database", err)
-	}
-	if have > len(migrations) {
-		return fmt.Errorf("the database has version %d of the tables, this program knows %d: use a newer parley", have, len(migrations))
-	}
-	types := strings.NewReplacer("{text}", s.dialect.text, "{bytes}", s.dialect.bytes)
-	for v := have; v < len(migrations); v++ {
-		for _, stmt := range migrations[v] {
-			if _, err := tx.ExecContext(ctx, types.Replace(stmt)); err != nil {
-				return failed(fmt.Sprintf("bring database to version %d", v+1), err)
-			}
-		}
-		if _, err := tx.ExecContext(ctx, s.dialect.rebind(`INSERT INTO schema_versions (version, at) VALUES (?, ?)`), v+1, time.Now().UnixMicro()); err != nil {
-			return failed(fmt.Sprintf("bring database to version %d", v+1), err)
-		}
-	}
-	return failed("prepare database", tx.Commit())
-}
+}}

@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"time"
+
+	"parley/internal/store/sqldb"
 )
 
 // secretBytes is the length of a cluster secret.
@@ -14,20 +16,20 @@ const secretBytes = 32
 // Secret returns the 32 random bytes that all nodes share under name, made by whoever asks first.
 func (s *Store) Secret(ctx context.Context, name string) ([]byte, error) {
 	get := func(db *sql.DB) (secret []byte, err error) {
-		err = db.QueryRowContext(ctx, s.dialect.rebind(`SELECT secret FROM cluster_secrets WHERE name = ?`), name).Scan(&secret)
+		err = db.QueryRowContext(ctx, s.db.Rebind(`SELECT secret FROM cluster_secrets WHERE name = ?`), name).Scan(&secret)
 		return secret, err
 	}
-	secret, err := get(s.read)
+	secret, err := get(s.db.Read)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return secret, failed("read cluster secret", err)
+		return secret, sqldb.Failed("read cluster secret", err)
 	}
 	fresh := make([]byte, secretBytes)
 	rand.Read(fresh) // never fails (Go 1.24)
-	_, err = s.write.ExecContext(ctx, s.dialect.rebind(`INSERT INTO cluster_secrets (name, secret, at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING`),
+	_, err = s.db.Write.ExecContext(ctx, s.db.Rebind(`INSERT INTO cluster_secrets (name, secret, at) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING`),
 		name, fresh, time.Now().UnixMicro())
 	if err != nil {
-		return nil, failed("make cluster secret", err)
+		return nil, sqldb.Failed("make cluster secret", err)
 	}
-	secret, err = get(s.write) // another node may have been first
-	return secret, failed("read cluster secret", err)
+	secret, err = get(s.db.Write) // another node may have been first
+	return secret, sqldb.Failed("read cluster secret", err)
 }

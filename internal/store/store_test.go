@@ -393,10 +393,10 @@ func TestSecretIsSharedAndKept(t *testing.T) {
 func TestDatabaseOfNewerProgramIsRefused(t *testing.T) {
 	both(t, func(t *testing.T, open func() *Store) {
 		s := open()
-		if _, err := s.write.ExecContext(t.Context(), s.dialect.rebind(`INSERT INTO schema_versions (version, at) VALUES (?, ?)`), len(migrations)+1, 0); err != nil {
+		if _, err := s.db.Write.ExecContext(t.Context(), s.db.Rebind(`INSERT INTO schema_versions (version, at) VALUES (?, ?)`), len(schema.Versions)+1, 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "newer") {
+		if err := s.db.Migrate(t.Context(), schema); err == nil || !strings.Contains(err.Error(), "newer") {
 			t.Errorf("migrate of a newer database = %v, want a refusal", err)
 		}
 	})
@@ -483,7 +483,7 @@ func TestSQLiteFileIsPrivateAndAnyPathWorks(t *testing.T) {
 		q    string
 	}{{"journal", "wal", "PRAGMA journal_mode"}, {"synchronous", "2", "PRAGMA synchronous"}, {"busy", "5000", "PRAGMA busy_timeout"}} {
 		var got string
-		if err := s.write.QueryRowContext(t.Context(), db.q).Scan(&got); err != nil || got != db.want {
+		if err := s.db.Write.QueryRowContext(t.Context(), db.q).Scan(&got); err != nil || got != db.want {
 			t.Errorf("%s = %s, %v, want %s", db.q, got, err, db.want)
 		}
 	}
@@ -493,7 +493,7 @@ func TestReadsGoOnWhileAWriterHoldsTheLock(t *testing.T) {
 	both(t, func(t *testing.T, open func() *Store) {
 		s := open()
 		commit(t, s, put("demo", "dns", "1", 1, `{}`))
-		tx, err := s.write.BeginTx(t.Context(), nil)
+		tx, err := s.db.Write.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

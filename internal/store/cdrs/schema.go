@@ -3,6 +3,8 @@ package cdrs
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"parley/internal/store/sqldb"
@@ -57,6 +59,9 @@ type Store struct{ db *sqldb.DB }
 // not there), sqlite:///path/x.db the file cdr.db beside x.db, postgres://… a PostgreSQL server of version 12 or later,
 // in which other tables may live too. Errors never contain the password of dsn.
 func Open(ctx context.Context, dsn, dir string) (*Store, error) {
+	if other, ok := strings.CutPrefix(dsn, "sqlite://"); ok {
+		dsn, dir = "", filepath.Dir(other)
+	}
 	db, err := sqldb.Open(dsn, dir, sqliteFile)
 	if err != nil {
 		return nil, err

@@ -46,14 +46,14 @@ var (
 )
 
 // Open opens the database that dsn names, without asking it anything yet: "" is the SQLite file in the folder dir (made
-// if it is not there), sqlite:///path/x.db the SQLite file beside x.db, postgres://… a PostgreSQL server of version 12 or
-// later. Errors never contain the password of dsn.
+// if it is not there), sqlite:///path a SQLite file elsewhere, postgres://… a PostgreSQL server of version 12 or later.
+// Errors never contain the password of dsn.
 func Open(dsn, dir, file string) (*DB, error) {
 	switch {
 	case dsn == "":
 		return openSQLite(filepath.Join(dir, file))
 	case strings.HasPrefix(dsn, "sqlite://"):
-		return openSQLite(filepath.Join(filepath.Dir(strings.TrimPrefix(dsn, "sqlite://")), file))
+		return openSQLite(strings.TrimPrefix(dsn, "sqlite://"))
 	case strings.HasPrefix(dsn, "postgres://"), strings.HasPrefix(dsn, "postgresql://"):
 		return openPostgres(dsn)
 	}

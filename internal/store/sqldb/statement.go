@@ -49,24 +49,38 @@ func (d *DB) Rows(ctx context.Context, tx *sql.Tx, head, tail string, rows [][]a
 		return d.Rebind(head + strings.TrimSuffix(strings.Repeat(one+", ", n), ", ") + tail)
 	}
 	args := make([]any, 0, batchRows*len(rows[0]))
-	for len(rows) > 0 {
-		n := min(len(rows), batchRows)
+	run := func(exec func(args ...any) (sql.Result, error), n int) error {
 		args = args[:0]
 		for _, r := range rows[:n] {
 			args = append(args, r...)
 		}
-		res, err := tx.ExecContext(ctx, statement(n), args...)
+		rows = rows[n:]
+		res, err := exec(args...)
 		if err != nil {
-			return affected, fmt.Errorf("%s…: %w", head, err)
+			return fmt.Errorf("%s…: %w", head, err)
 		}
 		some, err := res.RowsAffected()
-		if err != nil {
-			return affected, err
-		}
 		affected += some
-		rows = rows[n:]
+		return err
 	}
-	return affected, nil
+	if len(rows) >= batchRows {
+		full, err := tx.PrepareContext(ctx, statement(batchRows))
+		if err != nil {
+			return 0, fmt.Errorf("%s…: %w", head, err)
+		}
+		defer full.Close()
+		for len(rows) >= batchRows {
+			if err := run(func(args ...any) (sql.Result, error) { return full.ExecContext(ctx, args...) }, batchRows); err != nil {
+				return affected, err
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return affected, nil
+	}
+	last := statement(len(rows))
+	err = run(func(args ...any) (sql.Result, error) { return tx.ExecContext(ctx, last, args...) }, len(rows))
+	return affected, err
 }
 
 // Like makes a pattern for LIKE ? ESCAPE '\' that looks for part, whatever is in it.
