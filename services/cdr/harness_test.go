@@ -101,7 +101,7 @@ func start(t testing.TB, f *fabric.Fabric, store table, change func(*Service)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	svc.place.Patience = time.Second
+	svc.place.Patience, svc.tick = time.Second, 50*time.Millisecond
 	if change != nil {
 		change(svc)
 	}

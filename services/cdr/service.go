@@ -55,6 +55,7 @@ type Service struct {
 	now     func() time.Time
 	metrics *metrics
 	failed  failing
+	tick    time.Duration // between looks at health
 }
 
 const (
@@ -85,7 +86,7 @@ func build(o Options, store table) (*Service, error) {
 	}
 	o.Health.Set(checkFabric, obs.LevelStarting, "")
 	o.Health.Set(checkDatabase, obs.LevelStarting, "")
-	s := &Service{cfg: o.Config, f: o.Fabric, store: store, health: o.Health, log: o.Log, now: o.Now}
+	s := &Service{cfg: o.Config, f: o.Fabric, store: store, health: o.Health, log: o.Log, now: o.Now, tick: healthTick}
 	s.place = fabric.Durable{
 		Stream: fabric.StreamCDR, Name: placeName, Batch: o.Config.Batch, Linger: o.Config.Linger, Forget: forget,
 	}
@@ -126,7 +127,7 @@ const (
 
 // watch keeps the health checks current, knows how many records wait, and keeps room in the stream.
 func (s *Service) watch(ctx context.Context) {
-	tick := time.NewTicker(healthTick)
+	tick := time.NewTicker(s.tick)
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		s.look(ctx)
