@@ -44,6 +44,9 @@
 // Whatever runs on a goroutine of the fabric (acknowledgements, watch and subscription callbacks) is told so and must not
 // block for long; a panic in a handler or callback is logged and ends nothing but itself.
 //
+// A subscription sees all events and keeps its place itself; a durable reader ([Fabric.Consume]) shares events with others
+// of its name, and the JetStream keeps the place: what was not confirmed comes again.
+//
 // # Limits
 //
 // Messages 8 MiB, values 1 MiB, subjects and keys 1,024 bytes, 65,536 events waiting to be stored (then
