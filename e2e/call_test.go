@@ -2,14 +2,18 @@ package e2e
 
 import (
 	bits "encoding/binary"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"parley/e2e/peer"
+	"parley/internal/voice"
 )
 
 // The first call of the README: two softphones with printed accounts talk, and each hears what the other plays.
@@ -29,8 +33,7 @@ func TestSoftphonesTalk(t *testing.T) {
 			peer.BaresipRegistered(a)
 			peer.BaresipRegistered(b)
 			a.Type("/dial sip:1002@demo.local")
-			t.Cleanup(func() { t.Logf("callee:\n%s", b.Output()) })
-			a.Await(`Call established`, 5*time.Second)
+			a.Await(`Call established`, 15*time.Second)
 			b.Await(`Call established`, 15*time.Second)
 			awaitSound(t, caller.Heard)
 			awaitSound(t, callee.Heard)
@@ -44,6 +47,7 @@ func TestSoftphonesTalk(t *testing.T) {
 			}
 		})
 	}
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 3})
 }
 
 const (
@@ -113,4 +117,55 @@ func loudest(t *testing.T, dir string) int {
 		}
 	}
 	return best
+}
+
+// Calls that nobody answers end on both sides, and each attempt has exactly one record that says how.
+func TestCallsThatNobodyAnswers(t *testing.T) {
+	p := start(t, "unanswered", "")
+	phones := map[string]*peer.Process{}
+	for _, number := range []string{"1001", "1002"} {
+		phones[number] = peer.Baresip(t, peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local",
+			Transport: "udp", Server: p.sip("udp")})
+		peer.BaresipRegistered(phones[number])
+	}
+	a, b := phones["1001"], phones["1002"]
+
+	a.Type("/dial sip:1002@demo.local")
+	b.Await(`Incoming call from`, 15*time.Second)
+	b.Type("/hangup")
+	a.Await(`session closed|terminated|486|603`, 15*time.Second)
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeBusy: 1})
+
+	b.Skip()
+	a.Type("/dial sip:1002@demo.local")
+	b.Await(`Incoming call from`, 15*time.Second)
+	a.Type("/hangup")
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeBusy: 1, voice.OutcomeAbandoned: 1})
+
+	a.Type("/dial sip:4711@demo.local")
+	a.Await(`404`, 15*time.Second)
+	a.Type("/dial sip:1003@demo.local") // a number without a phone
+	a.Await(`480`, 15*time.Second)
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeBusy: 1, voice.OutcomeAbandoned: 1, voice.OutcomeRejected: 1, voice.OutcomeNoAnswer: 1})
+}
+
+// awaitRecords waits until the records of the tenant are those, one an attempt.
+func awaitRecords(t *testing.T, p *platform, want map[voice.Outcome]int) {
+	t.Helper()
+	peer.Poll(t, 15*time.Second, func() error {
+		var page struct {
+			Records []voice.CDR `json:"records"`
+		}
+		if err := json.Unmarshal([]byte(rest(t, p, "cdr", http.MethodGet, "/api/v1/tenants/demo/cdrs?limit=100", http.StatusOK)), &page); err != nil {
+			return err
+		}
+		got := map[voice.Outcome]int{}
+		for _, r := range page.Records {
+			got[r.Outcome]++
+		}
+		if !maps.Equal(got, want) {
+			return fmt.Errorf("records %v, want %v", got, want)
+		}
+		return nil
+	})
 }

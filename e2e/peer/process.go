@@ -20,10 +20,11 @@ type Process struct {
 	done chan struct{} // closed when the program has ended and its output is read
 	in   io.WriteCloser
 
-	mu    sync.Mutex // guards what follows
-	lines []string
-	more  chan struct{} // closed and renewed with each line
-	err   error         // how it ended; valid once done is closed
+	mu      sync.Mutex // guards what follows
+	lines   []string
+	skipped int           // lines that no longer count
+	more    chan struct{} // closed and renewed with each line
+	err     error         // how it ended; valid once done is closed
 }
 
 // Start runs a program and ends it with the test. env entries are added to the test's own environment.
@@ -76,6 +77,13 @@ func (p *Process) Type(line string) {
 	}
 }
 
+// Skip leaves aside what was printed so far: only later lines count for Await and Saw.
+func (p *Process) Skip() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.skipped = len(p.lines)
+}
+
 // Await returns the submatches of the first output line that matches, or fails the test with all output.
 func (p *Process) Await(pattern string, within time.Duration) []string {
 	p.t.Helper()
@@ -89,7 +97,10 @@ func (p *Process) Await(pattern string, within time.Duration) []string {
 // Saw is Await without the failure: nil when the line did not come, and why it did not.
 func (p *Process) Saw(pattern string, within time.Duration) (match []string, why string) {
 	re, timeout, ended := regexp.MustCompile(pattern), time.After(within), false
-	for seen := 0; ; {
+	p.mu.Lock()
+	seen := p.skipped
+	p.mu.Unlock()
+	for {
 		p.mu.Lock()
 		fresh, more := p.lines[seen:], p.more
 		seen = len(p.lines)

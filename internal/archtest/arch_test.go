@@ -109,7 +109,7 @@ var gates = []struct {
 	{"github.com/nats-io/nats-server", []string{"services/rq"}},
 	{"github.com/gofiber/fiber", []string{"internal/httpapi", "web"}},
 	{"github.com/valyala/fasthttp", []string{"internal/httpapi", "web"}},
-	{"github.com/emiago/sipgo", []string{"internal/sipua", "services/sipproxy", "e2e"}},
+	{"github.com/emiago/sipgo", []string{"internal/sipua", "services/sipproxy", "services/sip", "e2e"}},
 	{"modernc.org/sqlite", []string{"internal/store"}},
 	{"github.com/jackc/pgx", []string{"internal/store"}},
 	{"database/sql", []string{"internal/store"}},

@@ -127,7 +127,7 @@ func (c *call) tooLong() {
 // route asks what number means and goes there.
 func (c *call) route(number string) {
 	c.phase = routing
-	req := &contract.ResolveRequest{Tenant: c.id.tenant, From: c.from.number, Trunk: c.from.trunk, Dialled: number, At: c.w.now()}
+	req := &contract.ResolveRequest{Tenant: c.id.tenant, From: c.from.number, Trunk: c.from.trunk, Dialled: number, At: c.w.now(), Diverted: c.diverted}
 	c.w.resolve(req, func(plan *contract.ResolveResponse, err error) {
 		c.must(func() {
 			if c.phase == over {
