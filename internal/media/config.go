@@ -17,7 +17,7 @@ type Config struct {
 	Quarantine    time.Duration // how long a returned pair rests before another call gets it
 	LearnWindow   time.Duration // how long after the first packet a peer's address may still move (symmetric RTP)
 	MaxPacketRate int           // packets a second that one side may send; more are dropped
-	DSCP          int           // differentiated services code point of what is sent; 46 is expedited forwarding
+	DSCP          int           // differentiated services code point of what is sent; 46 is expedited forwarding. Linux only
 	Readers       int           // goroutines that move packets; 0 is one for every two processors. Linux only
 }
 

@@ -23,8 +23,16 @@ import (
 // eventsAtOnce is how many sockets are asked for with one system call.
 const eventsAtOnce = 256
 
-// Under load a poller gathers: rather than wake up for every packet it sleeps a moment and finds a hundred. That saves
-// CPU, and makes audio later by one or two milliseconds, of which a phone's buffer has forty.
+// Under load a poller gathers: rather than wake up for every packet it sleeps a moment and finds a hundred, and audio is
+// later by one or two milliseconds, of which a phone's buffer has forty. CPU a packet relayed on a busy two-core
+// machine, 5 µs of which is the kernel's sending over loopback (BenchmarkRelays):
+//
+//	                                  100 calls   1,000 calls
+//	a goroutine a socket (netDriver)      36 µs         10 µs
+//	pollers that never gather             22 µs          8 µs
+//	pollers                               15 µs          8 µs
+//
+// Far above that rate the next packets are there before the last are dealt with, and there is nothing to gather.
 const (
 	gatherFrom = 2000                  // packets a second of one poller from which on it gathers
 	gatherFor  = time.Millisecond      // how long
