@@ -60,7 +60,9 @@ func (r *Relay) audioLocked(s Side, l, to *leg, b []byte, from netip.AddrPort, n
 	}
 }
 
-// controlLocked passes RTCP on, whichever of our ports it came to.
+// controlLocked passes RTCP on, whichever of our ports it came to. It goes out on the port of RTP when both sides said
+// rtcp-mux: the attribute passes us unchanged, so one offered it and the other agreed. One that offered in vain takes
+// RTCP where it would without (RFC 5761 §5.1.1).
 func (r *Relay) controlLocked(l, to *leg, b []byte, from netip.AddrPort, now time.Time) {
 	if !l.admitControl(from) {
 		l.count.dropped[dropStray]++
@@ -74,11 +76,11 @@ func (r *Relay) controlLocked(l, to *leg, b []byte, from netip.AddrPort, now tim
 	}
 	l.heard, l.silent = now, false
 	l.count.rtcp++
-	out := to.rtcp
-	if to.remote.Mux {
+	out, mux := to.rtcp, l.remote.Mux && to.remote.Mux
+	if mux {
 		out = to.rtp
 	}
-	l.pass(out, b, to.controlTarget())
+	l.pass(out, b, to.controlTarget(mux))
 }
 
 // pass sends a datagram of l's peer to the other side.

@@ -98,10 +98,10 @@ func (l *leg) agreed(payload uint8) (sdp.Format, bool) {
 func (l *leg) target() netip.AddrPort { return l.latch.target() }
 
 // controlTarget is where the peer wants RTCP: where its own comes from; else what its SDP says, unless its RTP showed
-// that the SDP does not know the address the peer really has.
-func (l *leg) controlTarget() netip.AddrPort {
+// that the SDP does not know the address the peer really has. mux says that both sides want it where RTP is.
+func (l *leg) controlTarget(mux bool) netip.AddrPort {
 	switch {
-	case l.remote.Mux:
+	case mux:
 		return l.target()
 	case l.control.IsValid():
 		return l.control

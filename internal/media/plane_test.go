@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"parley/internal/media/sdp"
+	"parley/internal/voice"
 )
 
 func TestMetrics(t *testing.T) {
@@ -90,6 +93,16 @@ func TestHostFor(t *testing.T) {
 				t.Errorf("HostFor(%v) = %v, %v, want %v", c.peer, got, err, c.want)
 			}
 		})
+	}
+}
+
+func TestBindErrors(t *testing.T) {
+	for _, c := range []struct{ err, want error }{
+		{syscall.EADDRINUSE, errOccupied}, {syscall.EMFILE, voice.ErrOverloaded}, {syscall.ENFILE, voice.ErrOverloaded}, {syscall.EACCES, syscall.EACCES},
+	} {
+		if got := bindError(os.NewSyscallError("bind", c.err)); !errors.Is(got, c.want) || !errors.Is(got, c.err) {
+			t.Errorf("bindError(%v) = %v, want it to be %v, too", c.err, got, c.want)
+		}
 	}
 }
 

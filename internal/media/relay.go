@@ -33,7 +33,7 @@ type Hooks struct {
 // Remote is what is known of a peer's media, from its SDP and the message that brought it.
 type Remote struct {
 	RTP, RTCP  netip.AddrPort
-	Mux        bool         // RTCP comes and goes on the port of RTP (RFC 5761)
+	Mux        bool         // the peer said rtcp-mux; RTCP goes on the port of RTP when both did (RFC 5761)
 	Encrypted  bool         // SRTP: only the headers of RTP are read
 	Formats    []sdp.Format // what the peer can receive
 	Signalling netip.Addr   // where its SIP comes from; helps to find a peer behind NAT. May be zero

@@ -144,20 +144,30 @@ func TestRTCPIsPassedAndRead(t *testing.T) {
 	})
 }
 
-// A side with rtcp-mux has its RTCP on the port of RTP, whatever the other side does.
-func TestMuxOnOneSide(t *testing.T) {
+// RTCP moves to the port of RTP when both sides want it there. It is taken there in any case.
+func TestMux(t *testing.T) {
 	eachDriver(t, func(t *testing.T, p *Plane) {
 		c := newCall(t, p, Hooks{})
-		mux := c.a.remote()
-		mux.Mux = true
-		c.remote(A, mux)
 		c.talk()
-		report := receiverReport(t, 0xA, rtcp.ReceptionReport{SSRC: 0xB})
-		c.a.send(c.a.rtp, c.portA, report)
-		c.b.hears(c.b.rtcp, report, c.portB+1)
-		report = receiverReport(t, 0xB, rtcp.ReceptionReport{SSRC: 0xA})
-		c.b.send(c.b.rtcp, c.portB+1, report)
-		c.a.hears(c.a.rtp, report, c.portA)
+		mux := func(s Side, phone *phone) {
+			to := phone.remote()
+			to.Mux = true
+			c.remote(s, to)
+		}
+		fromA, fromB := receiverReport(t, 0xA, rtcp.ReceptionReport{SSRC: 0xB}), receiverReport(t, 0xB, rtcp.ReceptionReport{SSRC: 0xA})
+
+		mux(A, c.a) // offered, and not agreed to
+		c.a.send(c.a.rtp, c.portA, fromA)
+		c.b.hears(c.b.rtcp, fromA, c.portB+1)
+		c.b.send(c.b.rtcp, c.portB+1, fromB)
+		c.a.hears(c.a.rtcp, fromB, c.portA+1)
+
+		mux(B, c.b)
+		c.a.send(c.a.rtp, c.portA, fromA)
+		c.b.hears(c.b.rtp, fromA, c.portB)
+		c.b.send(c.b.rtp, c.portB, fromB)
+		c.a.hears(c.a.rtp, fromB, c.portA)
+		c.talk()
 	})
 }
 
