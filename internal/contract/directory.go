@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +28,9 @@ type Directory struct {
 	tenants atomic.Pointer[tenantTable]
 	synced  chan struct{}
 
-	mu  sync.RWMutex // guards dns
-	dns map[dnKey]*DNRecord
+	mu     sync.RWMutex // guards dns and trunks
+	dns    map[dnKey]*DNRecord
+	trunks map[dnKey]*DNRecord // those of dns that are trunks or softswitches
 
 	watchMu  sync.Mutex // guards watchers
 	watchers []func(DirectoryChange)
@@ -101,6 +104,7 @@ func NewDirectory(f *fabric.Fabric, log *slog.Logger) *Directory {
 		f: f, log: log,
 		synced:  make(chan struct{}),
 		dns:     map[dnKey]*DNRecord{},
+		trunks:  map[dnKey]*DNRecord{},
 		wake:    make(chan struct{}, 1),
 		pending: map[ConfigKey]voice.ConfigChanged{},
 		ahead:   map[int64]struct{}{},
@@ -147,6 +151,16 @@ func (d *Directory) DN(tenant, number string) (r *DNRecord, ok bool) {
 	r, ok = d.dns[dnKey{tenant, number}]
 	return r, ok
 }
+
+// Trunks returns the trunks and softswitches of all tenants, in no order.
+func (d *Directory) Trunks() []*DNRecord {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Collect(maps.Values(d.trunks))
+}
+
+// IsTrunk tells whether the number stands for a way out or in.
+func (r *DNRecord) IsTrunk() bool { return r.Type == voice.DNTrunk || r.Type == voice.DNSoftswitch }
 
 // Len is how many numbers there are, all tenants together.
 func (d *Directory) Len() int {

@@ -178,14 +178,17 @@ func (d *Directory) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dns := map[dnKey]*DNRecord{}
+	dns, trunks := map[dnKey]*DNRecord{}, map[dnKey]*DNRecord{}
 	err = d.pages(ctx, ConfigListRequest{Kind: voice.KindDN, Secrets: true}, func(r voice.Resource) error {
 		rec, err := newDNRecord(r)
 		if err != nil { // one bad record must not cost all others
 			d.log.Error("number left out of the directory", "err", err)
 			return nil
 		}
-		dns[dnKey{rec.Tenant, rec.Number}] = rec
+		k := dnKey{rec.Tenant, rec.Number}
+		if dns[k] = rec; rec.IsTrunk() {
+			trunks[k] = rec
+		}
 		return nil
 	})
 	if err != nil {
@@ -193,7 +196,7 @@ func (d *Directory) load(ctx context.Context) error {
 	}
 	d.tenants.Store(tenants)
 	d.mu.Lock()
-	d.dns = dns
+	d.dns, d.trunks = dns, trunks
 	d.mu.Unlock()
 	d.pendMu.Lock()
 	d.advanceLocked(newest)
@@ -401,11 +404,15 @@ func (d *Directory) refresh(ctx context.Context, changes []voice.ConfigChanged) 
 func (d *Directory) set(k dnKey, rec *DNRecord) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.trunks, k)
 	if rec == nil {
 		delete(d.dns, k)
 		return
 	}
-	d.dns[dnKey{rec.Tenant, rec.Number}] = rec // the record's own strings, so that none is kept twice
+	k = dnKey{rec.Tenant, rec.Number} // the record's own strings, so that none is kept twice
+	if d.dns[k] = rec; rec.IsTrunk() {
+		d.trunks[k] = rec
+	}
 }
 
 func (d *Directory) tell(c DirectoryChange) {

@@ -9,7 +9,12 @@ import (
 const server = "sip"
 
 // publish sends an event about one side of the call. more fills in what is particular to it.
+//
+// A party beyond a trunk is no DN of ours and has no events.
 func (c *call) publish(name voice.EventName, s side, state voice.CallState, more func(*voice.CallEvent)) {
+	if s == caller && c.from.trunk != "" {
+		return
+	}
 	c.seq++
 	e := &voice.CallEvent{
 		ID: name, Server: server, ConnID: c.id.conn, CallID: c.id.number, CallUUID: c.id.uuid, CallThreadID: c.id.uuid,

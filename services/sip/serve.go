@@ -101,16 +101,20 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("media-type", res)
 		return
 	}
+	if req.Contact() == nil {
+		refuse("no-contact", sip.NewResponseFromRequest(req, 400, "Missing Contact", nil))
+		return
+	}
+	if t := s.trunks.Load().of(source(req)); t != nil {
+		s.beginInbound(req, tx, t)
+		return
+	}
 	number, verdict, tried := k.identify(req, tn)
 	if number == "" {
 		if tried && verdict == digest.Denied {
 			s.report(req)
 		}
 		refuse("credentials", k.challenge(req, tn, verdict == digest.Stale || verdict == digest.Replayed))
-		return
-	}
-	if req.Contact() == nil {
-		refuse("no-contact", sip.NewResponseFromRequest(req, 400, "Missing Contact", nil))
 		return
 	}
 	s.begin(req, tx, tn, party{number: number, shown: number, display: displayName(req)})
@@ -130,6 +134,9 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: req.Recipient.User, domain: domainOf(tn),
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
+	}
+	if from.trunk != "" {
+		c.id.kind = voice.CallInbound
 	}
 	c.legs[caller] = answering(req, random(8), c.contact)
 	c.hosts[caller] = source(req).Addr()

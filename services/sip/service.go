@@ -58,6 +58,7 @@ type Service struct {
 	keeper  atomic.Pointer[doorkeeper]
 	tokens  atomic.Pointer[sipua.Tokens]
 	run     context.Context // of Run, for what calls start
+	trunks  atomic.Pointer[trunkTable]
 	drain   atomic.Bool
 	calls   atomic.Int64
 	number  atomic.Uint64 // CallID of the last call
@@ -139,6 +140,8 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+	s.dir.OnChange(s.trunkChanged)
+	s.readTrunks()
 	if ok, err := s.readSecrets(ctx); !ok || err != nil {
 		return err
 	}

@@ -50,6 +50,9 @@ func (s *Service) routeOf(m *txn.Message, fromNode bool) route {
 		r.node, r.drop = r.flow.Node, maxValues
 	default:
 		r.node, r.drop = s.nodeOfURI(m.URI()), maxValues
+		if r.node == "" && s.node != nil {
+			r.node = s.f.Node() // some peers follow neither Record-Route nor Contact; the node knows its dialogs by their tags
+		}
 	}
 	if r.direction == inbound && r.dialog && r.node == "" {
 		r.status = 481
