@@ -17,6 +17,7 @@ import (
 
 	"parley/e2e/peer"
 	"parley/e2e/phone"
+	"parley/internal/porttest"
 )
 
 // patient is a registrar that bans nobody, for tests that look at answers to many wrong requests.
@@ -30,7 +31,9 @@ func TestScannerFindsNoExtension(t *testing.T) {
 	for _, method := range []string{"REGISTER", "OPTIONS", "INVITE"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			scan := peer.Start(t, t.TempDir(), nil, "svwar", "-D", "-e", "999-1002", "-m", method, "-p", port, "--force", host)
+			// Each scan with a port of its own: two that look for one at the same time may take the same, and each other's answers.
+			_, local, _ := net.SplitHostPort(porttest.TCP(t, 1)[0])
+			scan := peer.Start(t, t.TempDir(), nil, "svwar", "-D", "-e", "999-1002", "-m", method, "-P", local, "-p", port, "--force", host)
 			scan.Wait(2 * time.Minute)
 			out := scan.Output()
 			// svwar lists what answered otherwise than the rest. All alike, whether all or none, tells it nothing.
