@@ -127,10 +127,9 @@ func (s *Server) Usage() (cpu time.Duration, rssBytes int64) {
 // domain bench.test, and starts it with its data under dir, on one core if pinned.
 func Parley(ctx context.Context, dir, binary string, users int, pinned bool) (*Server, error) {
 	if binary == "" {
-		binary = filepath.Join(dir, "parley")
-		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "parley/server")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build parley: %w\n%s", err, out)
+		var err error
+		if binary, err = Build(ctx, dir); err != nil {
+			return nil, err
 		}
 	}
 	addr, err := FreeUDP()
@@ -155,11 +154,21 @@ func Parley(ctx context.Context, dir, binary string, users int, pinned bool) (*S
 	return s, nil
 }
 
+// Build builds the platform into dir and returns the path of the binary.
+func Build(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "parley")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "parley/server")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build parley: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
 // parleyConfig leaves everything at its default but what two programs on one machine cannot share.
 const parleyConfig = `
 node: {id: bench, data_dir: %s}
 sip: {listen: ["udp://%s"]}
-http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, cdr: 0, sip: 0}}
 web: {listen: "127.0.0.1:0"}
 log: {level: warn}
 `

@@ -1,0 +1,175 @@
+// Command calls puts complete calls through Parley, with events and records stored, and prints what each costs and the
+// highest rate that is held. Then it sends a mixture of answered and abandoned calls and checks the books: every
+// attempt has one record, no call is left, memory and goroutines are back.
+//
+// The caller is a carrier on 127.0.0.2 and the phone an extension with a fixed contact on 127.0.0.3, both played by
+// sipp on one core; Parley has the other. Only figures of one run may be compared with each other.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"parley/e2e/bench/rig"
+)
+
+type options struct {
+	parley  string
+	rate    int
+	factor  float64
+	limit   int
+	seconds int
+	talk    time.Duration
+	mixed   int
+	direct  bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.parley, "parley", "", "the parley binary; empty builds it")
+	flag.IntVar(&o.rate, "rate", 100, "calls a second of the first step")
+	flag.Float64Var(&o.factor, "factor", 1.4, "growth of the rate from step to step")
+	flag.IntVar(&o.limit, "limit", 2000, "where the steps end at the latest")
+	flag.IntVar(&o.seconds, "seconds", 10, "length of a step")
+	flag.DurationVar(&o.talk, "talk", time.Second, "length of a call")
+	flag.IntVar(&o.mixed, "mixed", 4000, "calls of the mixture at the end, a quarter of them abandoned; 0 leaves it out")
+	flag.BoolVar(&o.direct, "direct", false, "audio goes directly: no ports of ours")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "calls bench:", err)
+		os.Exit(1)
+	}
+}
+
+const phoneAddr = "127.0.0.3:16060"
+
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp("", "parley-calls-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	p, err := start(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+	phone, err := startPhone(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer phone.stop()
+
+	if _, err := p.load(ctx, dir, "uac.xml", o.rate/2, 2, o.talk); err != nil { // first-time work does not count
+		return err
+	}
+	before, err := p.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("calls of %v, steps of %d s\n\n", o.talk, o.seconds)
+	best := 0
+	for rate := float64(o.rate); rate <= float64(o.limit); rate *= o.factor {
+		r, err := p.load(ctx, dir, "uac.xml", int(rate), o.seconds, o.talk)
+		if err != nil {
+			return err
+		}
+		fmt.Println(r)
+		if !r.good() {
+			break
+		}
+		best = int(rate)
+	}
+	fmt.Printf("\nhighest good rate %d calls a second\n", best)
+	if o.mixed > 0 {
+		rate := max(best/2, 20)
+		if err := p.mixture(ctx, dir, rate, o); err != nil {
+			return err
+		}
+	}
+	return p.balance(ctx, before)
+}
+
+// platform is Parley under test.
+type platform struct {
+	*rig.Server
+	sip, cdr string // host:port of the metrics of these services
+}
+
+const config = `
+node: {id: bench, data_dir: %s}
+sip: {listen: ["udp://%s"]}
+media: {bind: 127.0.0.1, ports: 20000-31999, mode: %s}
+calls: {max_calls: 20000}
+sipproxy: {limits: {stranger_rate: -1, strangers_rate: -1}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, cdr: %s, sip: %s}}
+web: {listen: "127.0.0.1:0"}
+log: {level: warn}
+`
+
+const provision = `
+tenants:
+  - name: bench
+    domains: [bench.test]
+    default: true
+    dns:
+      - {number: carrier, type: trunk, options: {TServer: {contact: "sip:127.0.0.2:16061"}}}
+      - {number: "2000", type: extension, options: {TServer: {contact: "sip:2000@` + phoneAddr + `"}}}
+      - {number: "2001", type: extension, options: {TServer: {contact: "sip:ringing@` + phoneAddr + `"}}}
+`
+
+func start(ctx context.Context, dir string, o options) (*platform, error) {
+	if o.parley == "" {
+		var err error
+		if o.parley, err = rig.Build(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	addr, err := rig.FreeUDP()
+	if err != nil {
+		return nil, err
+	}
+	var ports [2]string
+	for i := range ports {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close()
+		ports[i] = strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
+		ln.Close()
+	}
+	mode := "relay"
+	if o.direct {
+		mode = "direct"
+	}
+	for name, text := range map[string]string{
+		"parley.yaml": fmt.Sprintf(config, filepath.Join(dir, "data"), addr, mode, ports[0], ports[1]), "provision.yaml": provision,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	s, err := rig.Launch(ctx, true, "parley", addr, o.parley, "serve", "--config", filepath.Join(dir, "parley.yaml"), "--provision", filepath.Join(dir, "provision.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	p := &platform{Server: s, cdr: "127.0.0.1:" + ports[0], sip: "127.0.0.1:" + ports[1]}
+	return p, p.ready(ctx)
+}
+
+// sourceDir is where this file and the scenarios are.
+func sourceDir() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(file)
+}
