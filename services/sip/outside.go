@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -85,7 +86,10 @@ func (o *outside) route(b *contract.Binding) (string, netip.Addr) {
 		f.Transport = transport.UDP
 	}
 	at := b.Received
-	if at == "" {
+	if at == "" && b.Flow == "" {
+		if !byUDP(b.Contact) {
+			return "", netip.Addr{}
+		}
 		at = addressOf(b.Contact)
 	}
 	remote, err := netip.ParseAddrPort(at)
@@ -105,6 +109,16 @@ func (o *outside) relay(silence func()) (relay, func(netip.Addr) (netip.Addr, er
 		return nil, nil, err
 	}
 	return r, o.plane.HostFor, nil
+}
+
+// byUDP tells whether a fixed contact is reached by datagram. Other ways need a connection, which nobody has opened.
+func byUDP(contact string) bool {
+	var u sip.Uri
+	if sip.ParseUri(contact, &u) != nil || strings.EqualFold(u.Scheme, "sips") {
+		return false
+	}
+	t, ok := u.UriParams.Get("transport")
+	return !ok || strings.EqualFold(t, "udp")
 }
 
 // addressOf is the address of a contact that is not a name.
