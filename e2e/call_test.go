@@ -169,3 +169,31 @@ func awaitRecords(t *testing.T, p *platform, want map[voice.Outcome]int) {
 		return nil
 	})
 }
+
+// Softphones of different makers call each other in both directions, over different transports.
+func TestLinphoneAndBaresipTalk(t *testing.T) {
+	p := start(t, "makers", "")
+	ca := filepath.Join(p.dir, "data", "tls", "cert.pem")
+	account := func(number, transport string) peer.Account {
+		return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: transport, Server: p.sip(transport), CA: ca, Answer: true}
+	}
+	bare := peer.Baresip(t, account("1001", "tcp"))
+	peer.BaresipRegistered(bare)
+	lin := peer.Linphone(t, account("1002", "tls"))
+	peer.LinphoneRegistered(lin)
+
+	lin.Type("call sip:1001@demo.local")
+	bare.Await(`Call established`, 15*time.Second)
+	lin.Await(`connected|Connected`, 15*time.Second)
+	lin.Type("terminate")
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 1})
+
+	bare.Skip()
+	lin.Skip()
+	bare.Type("/dial sip:1002@demo.local")
+	lin.Await(`Receiving new incoming call`, 15*time.Second)
+	lin.Type("answer")
+	bare.Await(`Call established`, 15*time.Second)
+	bare.Type("/hangup")
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 2})
+}

@@ -77,6 +77,7 @@ verify_server_cn=0
 
 [proxy_0]
 reg_proxy=<sip:%s;transport=%s>
+reg_route=<sip:%s;transport=%s;lr>
 reg_identity=sip:%s@%s
 reg_expires=60
 reg_sendregister=1
@@ -86,7 +87,7 @@ publish=0
 username=%s
 passwd=%s
 realm=%s
-`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
+`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, a.Server, a.Transport, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
 	return Start(t, dir, []string{"HOME=" + dir}, "linphonec", "-c", rc, "-S")
 }
 
