@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"parley/e2e/peer"
+	"parley/internal/contract"
 	"parley/internal/voice"
 )
 
@@ -196,4 +198,40 @@ func TestLinphoneAndBaresipTalk(t *testing.T) {
 	bare.Await(`Call established`, 15*time.Second)
 	bare.Type("/hangup")
 	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 2})
+}
+
+// An operator sees the calls in progress and ends one; both phones hang up, and the record says who did it.
+func TestOperatorEndsACall(t *testing.T) {
+	p := start(t, "operator", "")
+	account := func(number string) peer.Account {
+		return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"), Answer: true}
+	}
+	a, b := peer.Baresip(t, account("1001")), peer.Baresip(t, account("1002"))
+	peer.BaresipRegistered(a)
+	peer.BaresipRegistered(b)
+	a.Type("/dial sip:1002@demo.local")
+	a.Await(`Call established`, 15*time.Second)
+
+	var live contract.CallsResponse
+	peer.Poll(t, 10*time.Second, func() error {
+		if err := json.Unmarshal([]byte(rest(t, p, "sip", http.MethodGet, "/api/v1/tenants/demo/calls", http.StatusOK)), &live); err != nil {
+			return err
+		}
+		if len(live.Calls) != 1 || live.Calls[0].State != "talking" || live.Calls[0].Caller != "1001" || live.Calls[0].Callee != "1002" {
+			return fmt.Errorf("calls in progress: %+v", live.Calls)
+		}
+		return nil
+	})
+	if out, code := p.cli("status"); code != 0 || !strings.Contains(out, "calls 1 ") {
+		t.Errorf("status does not count the call:\n%s", out)
+	}
+	rest(t, p, "sip", http.MethodDelete, "/api/v1/tenants/demo/calls/"+live.Calls[0].CallUUID, http.StatusNoContent)
+	for _, phone := range []*peer.Process{a, b} {
+		phone.Await(`session closed|terminated`, 15*time.Second)
+	}
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 1})
+	if record := rest(t, p, "cdr", http.MethodGet, "/api/v1/tenants/demo/cdrs", http.StatusOK); !strings.Contains(record, "ended by admin") {
+		t.Errorf("the record does not say who ended the call: %s", record)
+	}
+	rest(t, p, "sip", http.MethodDelete, "/api/v1/tenants/demo/calls/"+live.Calls[0].CallUUID, http.StatusNotFound)
 }

@@ -52,5 +52,6 @@ type StatusReport struct {
 	Registrations int             `json:"registrations"` // numbers registered, whole platform; -1 = unknown
 	Contacts      int             `json:"contacts"`      // -1 = unknown
 	Bans          int             `json:"bans"`          // -1 = unknown
+	Calls         int             `json:"calls"`         // in progress on this node; -1 = unknown
 	Peers         []string        `json:"peers"`         // other nodes alive
 }

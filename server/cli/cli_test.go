@@ -182,17 +182,17 @@ func TestDial(t *testing.T) {
 func TestStatus(t *testing.T) {
 	started := time.Now().Add(-time.Minute)
 	n := &node{cluster: control.Cluster{Silent: []string{"n3: no answer"}, Nodes: []contract.StatusReport{
-		{Node: "n1", Version: "v1", Started: started, Level: obs.LevelDegraded, Registrations: 12, Contacts: 14, Bans: -1, Services: []contract.ServiceStatus{
+		{Node: "n1", Version: "v1", Started: started, Level: obs.LevelDegraded, Registrations: 12, Contacts: 14, Bans: -1, Calls: 3, Services: []contract.ServiceStatus{
 			{Name: "registrar", Level: obs.LevelPass, Address: []string{"http://127.0.0.1:11500"}},
 			{Name: "config", Level: obs.LevelDegraded, Address: []string{}, Checks: []obs.Check{
 				{Name: "store", Level: obs.LevelDegraded, Reason: "slow", Since: started}, {Name: "doors", Level: obs.LevelPass}}},
 		}},
-		{Node: "n2", Version: "v1", Started: started, Level: obs.LevelPass},
+		{Node: "n2", Version: "v1", Started: started, Level: obs.LevelPass, Calls: 4},
 	}}}
 	dir := running(t, n)
 	out, errs, code := parley(t, "status", "--data-dir", dir)
 	for _, want := range []string{"node n1: degraded, version v1, up 1m", "http://127.0.0.1:11500", "store is degraded for 1m", ": slow", "node n2: pass", "node n3: no answer",
-		"registrations 12   contacts 14   bans unknown   nodes 3"} {
+		"registrations 12   contacts 14   calls 7   bans unknown   nodes 3"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, output lacks %q:\n%s%s", code, want, out, errs)
 		}

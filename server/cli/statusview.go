@@ -29,8 +29,14 @@ func printCluster(w io.Writer, c control.Cluster, now time.Time) error {
 		return nil
 	}
 	first := c.Nodes[0]
-	return printf(w, "registrations %s   contacts %s   bans %s   nodes %d\n",
-		count(first.Registrations), count(first.Contacts), count(first.Bans), len(c.Nodes)+len(c.Silent))
+	calls := -1
+	for _, n := range c.Nodes {
+		if n.Calls >= 0 {
+			calls = max(calls, 0) + n.Calls
+		}
+	}
+	return printf(w, "registrations %s   contacts %s   calls %s   bans %s   nodes %d\n",
+		count(first.Registrations), count(first.Contacts), count(calls), count(first.Bans), len(c.Nodes)+len(c.Silent))
 }
 
 func printNode(w io.Writer, n contract.StatusReport, now time.Time) error {

@@ -23,7 +23,7 @@ import (
 func (n *Node) Status(ctx context.Context) contract.StatusReport {
 	r := contract.StatusReport{
 		Node: n.cfg.Node.ID, Version: n.opts.Version, Started: n.started, Level: obs.LevelPass,
-		Registrations: -1, Contacts: -1, Bans: -1, Peers: []string{},
+		Registrations: -1, Contacts: -1, Bans: -1, Calls: -1, Peers: []string{},
 	}
 	n.mu.Lock()
 	for _, s := range n.services {
@@ -43,6 +43,11 @@ func (n *Node) Status(ctx context.Context) contract.StatusReport {
 	}
 	if res, err := fabric.Call(ctx, n.fab, contract.Bans, struct{}{}); err == nil {
 		r.Bans = len(res.Bans)
+	}
+	if fabric.Local(n.fab, contract.Calls) {
+		if res, err := fabric.Call(ctx, n.fab, contract.Calls, contract.CallsRequest{Limit: 1}); err == nil {
+			r.Calls = res.Total
+		}
 	}
 	return r
 }

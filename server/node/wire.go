@@ -229,7 +229,9 @@ func (n *Node) startCalls(ctx context.Context, s *service, calls *sip.Service, f
 		return errors.New("sip.listen: the SIP node needs a udp:// or tcp:// listener")
 	}
 	calls.Attach(front, reachable(at, n.cfg.SIP.ExternalHost))
-	n.run(s, calls.Run, n.rest(s, "Parley SIP node").Serve)
+	rest := n.rest(s, "Parley SIP node: calls in progress")
+	calls.Routes(rest.API())
+	n.run(s, calls.Run, rest.Serve)
 	return n.settle(ctx, s)
 }
 

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -88,6 +89,7 @@ type call struct {
 	rings string // DN that EventRinging was published for; "" = none
 	times struct{ start, ring, answer time.Time }
 	done  bool // the record is written
+	view  atomic.Pointer[contract.LiveCall]
 }
 
 // identity is what names a call.
@@ -110,6 +112,7 @@ type outcome struct {
 // begin routes the call.
 func (c *call) begin() {
 	c.times.start = c.w.now()
+	defer c.show()
 	c.life = c.w.after(c.cfg.MaxDuration, func() { c.must(c.tooLong) })
 	c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
 	c.route(c.dialled)
@@ -144,6 +147,7 @@ func (c *call) route(number string) {
 
 // follow does what the dial plan says.
 func (c *call) follow(plan *contract.ResolveResponse) {
+	defer c.show()
 	c.plan, c.trunks, c.late, c.best = plan, nil, false, outcome{}
 	c.current = len(c.branches)
 	c.diverted = append(c.diverted, plan.Diverted...)
@@ -274,6 +278,7 @@ func (c *call) abandon() {
 // finish writes the record and ends the call when nothing of it is under way any more.
 func (c *call) finish(o outcome, by string) {
 	c.phase = over
+	c.show()
 	c.stopRepeats()
 	c.closeAudio()
 	c.life()

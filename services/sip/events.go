@@ -42,7 +42,7 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 func (c *call) cdr(o outcome, by string) *voice.CDR {
 	r := &voice.CDR{
 		CallUUID: c.id.uuid, ThreadID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind,
-		Caller: c.from.shown, CallerName: c.from.display, TrunkIn: c.from.trunk, Dialled: c.dialled, Answered: c.rings,
+		Caller: c.from.shown, CallerName: c.from.display, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(), Dialled: c.dialled, Answered: c.rings,
 		Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer, End: c.w.now().UTC(),
 		Status: o.status, EndedBy: by, Reason: o.reason, SIPCallID: c.legs[caller].callID, Events: c.seq,
 	}
@@ -51,14 +51,6 @@ func (c *call) cdr(o outcome, by string) *voice.CDR {
 	}
 	if !r.Answer.IsZero() {
 		r.Answer, r.Talk = r.Answer.UTC(), r.End.Sub(r.Answer)
-	}
-	for _, b := range c.branches {
-		if b.trunk != "" {
-			r.TrunkOut = b.trunk
-			if b.leg == c.legs[callee] {
-				break
-			}
-		}
 	}
 	r.Outcome = outcomeOf(o.status, c.late, !c.times.answer.IsZero())
 	return r

@@ -154,9 +154,11 @@ func (c *call) ringing(b *branch) {
 	}
 	switch {
 	case b.trunk != "":
+		defer c.show()
 		c.publish(voice.EventNetworkReached, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	case c.rings == "":
 		c.rings = c.plan.Number
+		c.show()
 		c.publish(voice.EventRinging, callee, voice.StateOk, nil)
 	}
 }
@@ -200,6 +202,7 @@ func (c *call) answer(b *branch, res *sip.Response) {
 	}
 	c.phase = answered
 	c.times.answer = c.w.now()
+	defer c.show()
 	c.repeat2xx(caller, c.tx, out, func() { c.hangUp("the caller's phone did not confirm the call", "system", outcome{status: 200}) })
 	c.publish(voice.EventEstablished, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	if b.trunk == "" {

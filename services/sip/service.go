@@ -145,6 +145,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if ok, err := s.readSecrets(ctx); !ok || err != nil {
 		return err
 	}
+	closeDoors, err := s.openDoors(work)
+	if err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	defer closeDoors()
 	s.watchHealth(ctx)
 	s.empty()
 	return nil

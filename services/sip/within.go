@@ -276,6 +276,7 @@ func (c *call) acked(s side, req *sip.Request) {
 	}
 	if c.phase == answered {
 		c.phase = talking
+		c.show()
 		c.watchAudio()
 	}
 	other := s.other()

@@ -1,0 +1,47 @@
+package contract
+
+import (
+	"time"
+
+	"parley/internal/fabric"
+)
+
+// Doors of services/sip. Each SIP node knows its own calls only; fabric.CallNode asks a certain one.
+var (
+	Calls  = fabric.NewDoor[CallsRequest, CallsResponse]("sip", "calls", 2*time.Second)
+	HangUp = fabric.NewDoor[HangUpRequest, struct{}]("sip", "hang-up", 2*time.Second)
+)
+
+// CallsRequest asks for calls in progress, the oldest first.
+type CallsRequest struct {
+	Tenant string // "" = all tenants
+	Limit  int    // 1 to 1,000; 0 = 100
+}
+
+// CallsResponse is some of the calls in progress.
+type CallsResponse struct {
+	Calls []LiveCall `json:"calls"`
+	Total int        `json:"total"` // calls in progress that match, shown or not
+}
+
+// LiveCall is a call in progress, as it was a moment ago.
+type LiveCall struct {
+	CallUUID string    `json:"call_uuid"`
+	Tenant   string    `json:"tenant"`
+	Node     string    `json:"node"`
+	Type     string    `json:"type"`  // internal, inbound or outbound
+	State    string    `json:"state"` // routing, alerting, answered (not confirmed by the caller yet) or talking
+	Caller   string    `json:"caller"`
+	Dialled  string    `json:"dialled"`
+	Callee   string    `json:"callee,omitempty"` // DN that rings or talks
+	TrunkIn  string    `json:"trunk_in,omitempty"`
+	TrunkOut string    `json:"trunk_out,omitempty"`
+	Start    time.Time `json:"start"`
+	Answer   time.Time `json:"answer,omitzero"`
+}
+
+// HangUpRequest ends a call by hand; the error is voice.ErrNotFound when the node has no such call.
+type HangUpRequest struct {
+	Tenant, CallUUID string
+	By               string // who wants it, for the record
+}

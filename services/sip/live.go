@@ -1,0 +1,141 @@
+package sip
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/httpapi"
+	"parley/internal/voice"
+)
+
+func (p phase) String() string {
+	return [...]string{"routing", "alerting", "answered", "talking", "over"}[p]
+}
+
+// show leaves a picture of the call for those who look from outside its mailbox.
+func (c *call) show() {
+	v := &contract.LiveCall{
+		CallUUID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind.String(), State: c.phase.String(),
+		Caller: c.from.shown, Dialled: c.dialled, Callee: c.rings, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(),
+		Start: c.times.start.UTC(), Answer: c.times.answer,
+	}
+	c.view.Store(v)
+}
+
+// trunkOut is the trunk the call left by, or tried last.
+func (c *call) trunkOut() string {
+	last := ""
+	for _, b := range c.branches {
+		if b.trunk != "" {
+			if last = b.trunk; b.leg == c.legs[callee] {
+				break
+			}
+		}
+	}
+	return last
+}
+
+const (
+	callsShown    = 100
+	maxCallsShown = 1000
+)
+
+// Calls serves contract.Calls.
+func (s *Service) Calls(_ context.Context, req contract.CallsRequest) (contract.CallsResponse, error) {
+	resp := contract.CallsResponse{Calls: []contract.LiveCall{}}
+	for _, c := range s.all() {
+		if v := c.view.Load(); v != nil && v.State != over.String() && (req.Tenant == "" || v.Tenant == req.Tenant) {
+			resp.Calls = append(resp.Calls, *v)
+		}
+	}
+	resp.Total = len(resp.Calls)
+	slices.SortFunc(resp.Calls, func(a, b contract.LiveCall) int {
+		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.CallUUID, b.CallUUID))
+	})
+	limit := min(cmp.Or(max(req.Limit, 0), callsShown), maxCallsShown)
+	resp.Calls = resp.Calls[:min(len(resp.Calls), limit)]
+	return resp, nil
+}
+
+// HangUp serves contract.HangUp.
+func (s *Service) HangUp(_ context.Context, req contract.HangUpRequest) (struct{}, error) {
+	for _, c := range s.all() {
+		if c.id.uuid != req.CallUUID || c.id.tenant != req.Tenant {
+			continue
+		}
+		c.must(func() {
+			why := "ended by " + clean(req.By)
+			if c.phase < answered {
+				c.fail(outcome{status: 480, reason: why})
+			} else {
+				c.hangUp(why, "system", outcome{status: 200})
+			}
+		})
+		return struct{}{}, nil
+	}
+	return struct{}{}, voice.Errorf(voice.ErrNotFound, "this node has no call %.64s in progress", req.CallUUID)
+}
+
+// openDoors serves the doors until stop.
+func (s *Service) openDoors(ctx context.Context) (stop func(), err error) {
+	stopCalls, err := fabric.Handle(ctx, s.f, contract.Calls, s.Calls)
+	if err != nil {
+		return nil, err
+	}
+	stopHangUp, err := fabric.Handle(ctx, s.f, contract.HangUp, s.HangUp)
+	if err != nil {
+		stopCalls()
+		return nil, err
+	}
+	return func() { stopCalls(); stopHangUp() }, nil
+}
+
+// The shapes of the REST interface.
+type (
+	callsInput struct {
+		Tenant string `path:"tenant" maxLength:"128"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	}
+	callsOutput struct{ Body contract.CallsResponse }
+	callInput   struct {
+		Tenant string `path:"tenant" maxLength:"128"`
+		Call   string `path:"call_uuid" maxLength:"64"`
+	}
+)
+
+// Routes adds the node's operations to a REST interface: calls in progress may be seen by who may read the tenant and ended
+// by who may write it.
+func (s *Service) Routes(api huma.API) {
+	forbidden := func() error {
+		return httpapi.Problem(voice.Errorf(voice.ErrForbidden, "your roles do not allow this"))
+	}
+	huma.Register(api, huma.Operation{
+		OperationID: "listCalls", Method: http.MethodGet, Path: "/api/v1/tenants/{tenant}/calls", Tags: []string{"calls"},
+		Summary: "Calls in progress on this node, the oldest first",
+	}, func(ctx context.Context, in *callsInput) (*callsOutput, error) {
+		if !httpapi.PrincipalFrom(ctx).MayRead(in.Tenant) {
+			return nil, forbidden()
+		}
+		r, err := s.Calls(ctx, contract.CallsRequest{Tenant: in.Tenant, Limit: in.Limit})
+		return &callsOutput{r}, err
+	})
+	huma.Register(api, huma.Operation{
+		OperationID: "hangUp", Method: http.MethodDelete, Path: "/api/v1/tenants/{tenant}/calls/{call_uuid}", Tags: []string{"calls"},
+		Summary: "End a call", DefaultStatus: http.StatusNoContent,
+	}, func(ctx context.Context, in *callInput) (*struct{}, error) {
+		who := httpapi.PrincipalFrom(ctx)
+		if !who.MayWrite(in.Tenant) {
+			return nil, forbidden()
+		}
+		if _, err := s.HangUp(ctx, contract.HangUpRequest{Tenant: in.Tenant, CallUUID: in.Call, By: who.User}); err != nil {
+			return nil, httpapi.Problem(err)
+		}
+		return nil, nil
+	})
+}
