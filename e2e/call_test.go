@@ -235,3 +235,24 @@ func TestOperatorEndsACall(t *testing.T) {
 	}
 	rest(t, p, "sip", http.MethodDelete, "/api/v1/tenants/demo/calls/"+live.Calls[0].CallUUID, http.StatusNotFound)
 }
+
+// A node that is told to stop hangs its calls up, and their records are there when it is back.
+func TestStopEndsCallsAndKeepsRecords(t *testing.T) {
+	p := start(t, "stops", "")
+	account := func(number string) peer.Account {
+		return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"), Answer: true}
+	}
+	a, b := peer.Baresip(t, account("1001")), peer.Baresip(t, account("1002"))
+	peer.BaresipRegistered(a)
+	peer.BaresipRegistered(b)
+	a.Type("/dial sip:1002@demo.local")
+	a.Await(`Call established`, 15*time.Second)
+	p.proc.Stop()
+	for _, phone := range []*peer.Process{a, b} {
+		phone.Await(`session closed|terminated`, 15*time.Second)
+		phone.Kill() // it would try to unregister where nobody listens any more
+	}
+	p.launch()
+	p.awaitReady()
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 1})
+}
