@@ -154,7 +154,8 @@ func TestCallsThatNobodyAnswers(t *testing.T) {
 // awaitRecords waits until the records of the tenant are those, one an attempt.
 func awaitRecords(t *testing.T, p *platform, want map[voice.Outcome]int) {
 	t.Helper()
-	peer.Poll(t, 15*time.Second, func() error {
+	// A record that was on its way to a reader which stopped comes again after ten seconds.
+	peer.Poll(t, 30*time.Second, func() error {
 		var page struct {
 			Records []voice.CDR `json:"records"`
 		}

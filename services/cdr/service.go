@@ -89,6 +89,7 @@ func build(o Options, store table) (*Service, error) {
 	s := &Service{cfg: o.Config, f: o.Fabric, store: store, health: o.Health, log: o.Log, now: o.Now, tick: healthTick}
 	s.place = fabric.Durable{
 		Stream: fabric.StreamCDR, Name: placeName, Batch: o.Config.Batch, Linger: o.Config.Linger, Forget: forget,
+		Patience: redelivery,
 	}
 	if !store.Shared() {
 		s.place.Name += "-" + placeOf(o.Fabric.Node())
@@ -121,6 +122,10 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 const (
+	// redelivery is after how long a record that was on its way to a reader that stopped or died comes again. Two thirds
+	// of it are what a database may take for a batch.
+	redelivery = 10 * time.Second
+
 	healthTick = 2 * time.Second
 	trimEvery  = 15 // health ticks
 )
