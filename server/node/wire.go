@@ -187,16 +187,20 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	if s == nil {
 		return nil, nil
 	}
-	var offer []digest.Algorithm
-	for _, name := range n.cfg.Registrar.Digest.Offer {
-		offer = append(offer, digest.ParseAlgorithm(name))
+	d := n.cfg.Registrar.Digest
+	proof := sip.Digest{
+		Options: digest.Options{Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, MatchURI: d.MatchURI},
+		MD5Only: d.MD5Only, BindSource: d.BindSource,
+	}
+	for _, name := range d.Offer {
+		proof.Offer = append(proof.Offer, digest.ParseAlgorithm(name))
 	}
 	plane, err := n.mediaPlane(s)
 	if err != nil {
 		return nil, err
 	}
 	return sip.New(sip.Options{
-		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Media: plane, Offer: offer, MD5Only: n.cfg.Registrar.Digest.MD5Only,
+		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Media: plane, Digest: proof,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -18,27 +17,24 @@ import (
 // maxCredentials is how many Proxy-Authorization headers are looked at.
 const maxCredentials = 4
 
-const (
-	nonceLifetime = 5 * time.Minute
-	nonceMemory   = 64 << 10 // nonces in use that are remembered against replay
-)
-
 // doorkeeper decides who may call; it exists once the cluster's secret is there.
 type doorkeeper struct {
 	authority *digest.Authority
 	offer     []digest.Algorithm
 	md5Only   []string // beginnings of the User-Agent of phones that can bear no other challenge
+	bind      bool     // a nonce is good for the address that asked only
 	fake      [32]byte // stands for H(A1) of users who do not exist
 	dir       *contract.Directory
 }
 
-func newDoorkeeper(secret []byte, dir *contract.Directory, offer []digest.Algorithm, md5Only []string) (*doorkeeper, error) {
-	a, err := digest.New(digest.Options{Secret: secret, Lifetime: nonceLifetime, Remember: nonceMemory})
+func newDoorkeeper(secret []byte, dir *contract.Directory, o Digest) (*doorkeeper, error) {
+	o.Secret = secret
+	a, err := digest.New(o.Options)
 	if err != nil {
 		return nil, err
 	}
 	return &doorkeeper{
-		authority: a, offer: offer, md5Only: md5Only, dir: dir,
+		authority: a, offer: o.Offer, md5Only: o.MD5Only, bind: o.BindSource, dir: dir,
 		fake: sha256.Sum256(append([]byte("nobody"), secret...)),
 	}, nil
 }
@@ -67,12 +63,21 @@ func (k *doorkeeper) identify(req *sip.Request, tn *contract.TenantRecord) (numb
 	}
 	verdict = k.authority.Verify(&c, &digest.Request{
 		Method: "INVITE", URI: req.Recipient.String(), CallID: req.CallID().Value(), CSeq: req.CSeq().SeqNo,
-		Scope: digest.Scope{Realm: tn.Realm, Source: source(req).Addr()},
+		Scope: k.scope(req, tn),
 	}, ha1, known)
 	if verdict == digest.OK || verdict == digest.Retransmission {
 		return entry.Number, verdict, true
 	}
 	return "", verdict, true
+}
+
+// scope is what a nonce for this request is bound to.
+func (k *doorkeeper) scope(req *sip.Request, tn *contract.TenantRecord) digest.Scope {
+	s := digest.Scope{Realm: tn.Realm}
+	if k.bind {
+		s.Source = source(req).Addr()
+	}
+	return s
 }
 
 func credentials(req *sip.Request, realm string, c *digest.Credentials) bool {
@@ -90,7 +95,7 @@ func credentials(req *sip.Request, realm string, c *digest.Credentials) bool {
 // challenge is the answer to everybody who has not proved who he is.
 func (k *doorkeeper) challenge(req *sip.Request, tn *contract.TenantRecord, stale bool) *sip.Response {
 	res := sip.NewResponseFromRequest(req, 407, "Proxy Authentication Required", nil)
-	nonce := k.authority.Nonce(digest.Scope{Realm: tn.Realm, Source: source(req).Addr()})
+	nonce := k.authority.Nonce(k.scope(req, tn))
 	offer := k.offer
 	if agent := header(req, "User-Agent"); slices.Contains(offer, digest.MD5) &&
 		slices.ContainsFunc(k.md5Only, func(p string) bool { return strings.HasPrefix(agent, p) }) {

@@ -88,7 +88,7 @@ type call struct {
 	seq   uint64
 	rings string // DN that EventRinging was published for; "" = none
 	times struct{ start, ring, answer time.Time }
-	done  bool // the record is written
+	left  bool // out of the tables
 	view  atomic.Pointer[contract.LiveCall]
 }
 
@@ -229,6 +229,9 @@ func (c *call) fail(o outcome) {
 		return
 	}
 	c.stopNoAnswer()
+	if o.res != nil && o.status == 503 { // it is the phone that cannot, not we (RFC 3261 §16.7, item 6)
+		o.status, o.reason = 500, "the place called said 503"
+	}
 	res := c.legs[caller].respond(c.invite, o.status, reasonOf(o))
 	if o.res != nil {
 		passResponse(o.res, res)
@@ -282,20 +285,17 @@ func (c *call) finish(o outcome, by string) {
 	c.stopRepeats()
 	c.closeAudio()
 	c.life()
-	if !c.done {
-		c.done = true
-		c.w.record(c.cdr(o, by))
-	}
+	c.w.record(c.cdr(o, by))
 	c.leave()
 }
 
 // leave takes the call out of the tables once every request of ours has its final response: until then the peers may still
 // say something that belongs to it.
 func (c *call) leave() {
-	if c.phase != over || c.pending > 0 {
+	if c.phase != over || c.pending > 0 || c.left {
 		return
 	}
-	c.pending = -1 // left
+	c.left = true
 	for _, b := range c.branches {
 		c.w.shut(b.leg.callID)
 	}

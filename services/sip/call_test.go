@@ -75,6 +75,7 @@ func TestCancelCrossesAnswer(t *testing.T) {
 	s.settle()
 	b.answer(200, sdpAnswer) // the phone was quicker than our CANCEL
 	s.last("BYE", "b").answer(200, "")
+	b.answer(200, sdpAnswer) // late repetition, when the call is gone
 	s.check("cancel-crosses-answer")
 }
 
@@ -138,6 +139,7 @@ func TestFirstPhoneWins(t *testing.T) {
 		t.Errorf("cancelled: b %v, c %v, d %v", b.cancel, c.cancel, d.cancel)
 	}
 	b.answer(200, sdpAnswer) // picked up at the same moment
+	b.answer(200, sdpAnswer) // and has not had our ACK
 	s.last("BYE", "b").answer(200, "")
 	s.callerSays("ACK", 1, "")
 	s.phoneSays(c, "BYE", 1, "")
@@ -282,4 +284,16 @@ func TestAnonymousCaller(t *testing.T) {
 	}
 	b.answer(603, "")
 	s.check("anonymous")
+}
+
+// A 503 of a phone would tell the front door that the node is in trouble.
+func TestPhoneThatIsUnavailable(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	in := s.call("1002")
+	s.last("INVITE", "b").answer(503, "")
+	if in.last.StatusCode != 500 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
+	}
+	s.check("phone-unavailable")
 }

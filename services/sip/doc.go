@@ -18,7 +18,7 @@
 // # Who may call
 //
 // A caller inside proves who he is by digest (internal/sipua/digest), the same way for existing and other numbers.
-// His number is that of the credentials, whatever From says.
+// His number is that of the credentials, whatever From says. What comes from the address of a trunk is that carrier's.
 //
 // # Events and records
 //

@@ -52,6 +52,9 @@ func (c *call) cdr(o outcome, by string) *voice.CDR {
 	if !r.Answer.IsZero() {
 		r.Answer, r.Talk = r.Answer.UTC(), r.End.Sub(r.Answer)
 	}
+	if r.Answered == "" && r.TrunkOut != "" {
+		r.Answered = c.plan.Number
+	}
 	r.Outcome = outcomeOf(o.status, c.late, !c.times.answer.IsZero())
 	return r
 }
@@ -89,7 +92,7 @@ func stateOf(status int, late bool) voice.CallState {
 
 // reasonOf is the reason phrase of a final answer.
 func reasonOf(o outcome) string {
-	if o.res != nil && o.res.Reason != "" {
+	if o.res != nil && o.res.StatusCode == o.status && o.res.Reason != "" {
 		return o.res.Reason
 	}
 	return wire.Reason(o.status)

@@ -171,6 +171,10 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 		}
 		return
 	}
+	if b.final { // hung up already; it has not had our ACK
+		c.w.ack(b.leg.ackTo(b.seq, c.w.id()))
+		return
+	}
 	b.leg.answered(res)
 	c.branchFinal(b)
 	if c.phase != alerting || b.given {
@@ -243,7 +247,7 @@ func (c *call) branchFinal(b *branch) {
 // redirectedTo is the number that a 3xx names, when it is one here.
 func (c *call) redirectedTo(res *sip.Response) string {
 	if m := res.Contact(); m != nil {
-		return m.Address.User
+		return unescape(m.Address.User)
 	}
 	return ""
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/sipua"
+	"parley/internal/sipua/wire"
 )
 
 // What is carried from one leg to the other; everything else stays where it came from (topology hiding). A session timer (RFC 4028)
@@ -151,6 +152,9 @@ func userPart(s string) string {
 	}
 	return b.String()
 }
+
+// unescape undoes the %-escapes of a user part.
+func unescape(user string) string { return wire.Unescape([]byte(user)) }
 
 // clean makes text fit for a quoted string: no controls, quotes and backslashes.
 func clean(s string) string {

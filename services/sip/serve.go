@@ -131,7 +131,7 @@ func (s *Service) report(req *sip.Request) {
 func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.TenantRecord, from party) {
 	id := random(16)
 	c := &call{
-		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: req.Recipient.User, domain: domainOf(tn),
+		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: unescape(req.Recipient.User), domain: domainOf(tn),
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
 	}

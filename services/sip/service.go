@@ -33,12 +33,20 @@ type Options struct {
 	Fabric    *fabric.Fabric
 	Directory *contract.Directory
 	Config    Config
-	Media     *media.Plane       // ports for the audio of calls; nil = it goes directly from phone to phone
-	Offer     []digest.Algorithm // of challenges, in order; nil = MD5, SHA-256
-	MD5Only   []string           // beginnings of the User-Agent of phones that can bear MD5 alone
+	Media     *media.Plane // ports for the audio of calls; nil = it goes directly from phone to phone
+	Digest    Digest       // how callers prove who they are
 	Registry  *prometheus.Registry
 	Health    *obs.Health // nil = one of its own
 	Log       *slog.Logger
+}
+
+// Digest is how callers prove who they are: as they do when they register, so that a phone which can do one can do the
+// other.
+type Digest struct {
+	digest.Options                    // the Secret is the node's own
+	Offer          []digest.Algorithm // of challenges, in order
+	MD5Only        []string           // beginnings of the User-Agent of phones that can bear MD5 alone
+	BindSource     bool               // a nonce is good only for the address that asked
 }
 
 // Service is one SIP node. See [New], [Service.Attach], [Service.ServeSIP] and [Service.Run].
@@ -46,8 +54,7 @@ type Service struct {
 	f      *fabric.Fabric
 	dir    *contract.Directory
 	cfg    Config
-	offer  []digest.Algorithm
-	md5    []string
+	digest Digest
 	health *obs.Health
 	log    *slog.Logger
 	m      *metrics
@@ -104,14 +111,11 @@ func New(o Options) (*Service, error) {
 	if o.Health == nil {
 		o.Health = obs.NewHealth()
 	}
-	if o.Offer == nil {
-		o.Offer = []digest.Algorithm{digest.MD5, digest.SHA256}
-	}
 	for _, c := range []string{checkSecret, checkDialplan, checkFabric} {
 		o.Health.Set(c, obs.LevelStarting, "starting")
 	}
 	s := &Service{
-		f: o.Fabric, dir: o.Directory, cfg: o.Config, offer: o.Offer, md5: o.MD5Only, plane: o.Media, health: o.Health, log: o.Log,
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
@@ -181,7 +185,7 @@ const secretRetry = 200 * time.Millisecond
 
 // admitCallers begins to take calls.
 func (s *Service) admitCallers(flow, nonce []byte) error {
-	k, err := newDoorkeeper(nonce, s.dir, s.offer, s.md5)
+	k, err := newDoorkeeper(nonce, s.dir, s.digest)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
 	}

@@ -90,8 +90,8 @@ func assertedNumber(req *sip.Request) string {
 		}
 		var u sip.Uri
 		if sip.ParseUri(uri, &u) == nil && u.User != "" {
-			return u.User
+			return unescape(u.User)
 		}
 	}
-	return req.From().Address.User
+	return unescape(req.From().Address.User)
 }

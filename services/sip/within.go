@@ -116,9 +116,11 @@ func (c *call) released(first side) {
 
 // bye ends a leg from our side; the call stays in the tables until it is answered.
 func (c *call) bye(l *leg, reason string) {
-	if seq := c.unacked[callee]; l == c.legs[callee] && seq != 0 { // a BYE before the ACK would leave the 2xx repeating
-		c.unacked[callee] = 0
-		c.w.ack(l.ackTo(seq, c.w.id()))
+	for s, seq := range c.unacked {
+		if l == c.legs[s] && seq != 0 { // a BYE before the ACK would leave the 2xx repeating
+			c.unacked[s] = 0
+			c.w.ack(l.ackTo(seq, c.w.id()))
+		}
 	}
 	req := l.request(sip.BYE, c.w.id(), maxHops)
 	if reason != "" {
@@ -219,6 +221,10 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		status, reason = res.StatusCode, res.Reason
 	}
 	out := c.legs[r.from].respond(r.req, status, reason)
+	if err == nil && r.req.IsInvite() && res.IsSuccess() {
+		c.legs[other].retarget(res.Contact())
+		c.unacked[other] = r.seq
+	}
 	session := r.req.IsInvite() || r.req.Method == sip.UPDATE
 	if err == nil {
 		passResponse(res, out)
@@ -236,8 +242,6 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		}
 	}
 	if status/100 == 2 && r.req.IsInvite() {
-		c.legs[other].retarget(res.Contact())
-		c.unacked[other] = r.seq
 		c.repeat2xx(r.from, r.tx, out, func() { c.hangUp("a change of the call was not confirmed", "system", outcome{status: 200}) })
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,7 +89,7 @@ func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds
 	if ctx.Err() != nil {
 		return result{}, ctx.Err()
 	}
-	row, err := lastRow(stats)
+	row, err := rig.LastRow(stats)
 	if err != nil {
 		return result{}, fmt.Errorf("sipp left no figures: %w: %w\n%s", err, runErr, out.String())
 	}
@@ -191,28 +190,4 @@ func (p *platform) balance(ctx context.Context, before books) error {
 		}
 		rig.Pause(ctx, 200*time.Millisecond)
 	}
-}
-
-func lastRow(path string) (map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	rd := csv.NewReader(f)
-	rd.Comma, rd.FieldsPerRecord = ';', -1
-	rows, err := rd.ReadAll()
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) < 2 {
-		return nil, errors.New("no rows")
-	}
-	out := map[string]string{}
-	for i, name := range rows[0] {
-		if last := rows[len(rows)-1]; i < len(last) {
-			out[name] = last[i]
-		}
-	}
-	return out, nil
 }

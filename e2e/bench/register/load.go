@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net"
@@ -74,7 +73,7 @@ func load(ctx context.Context, dir string, s *rig.Server, users string, rate, se
 	if ctx.Err() != nil {
 		return result{}, ctx.Err()
 	}
-	row, err := lastRow(stats)
+	row, err := rig.LastRow(stats)
 	if err != nil {
 		return result{}, fmt.Errorf("sipp left no figures: %w: %w\n%s", err, runErr, out.String())
 	}
@@ -86,30 +85,6 @@ func load(ctx context.Context, dir string, s *rig.Server, users string, rate, se
 	r.cpuMicros = float64(used.Microseconds()) / float64(max(r.ok, 1))
 	r.cores = used.Seconds() / wall.Seconds()
 	return r, nil
-}
-
-func lastRow(path string) (map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	rd := csv.NewReader(f)
-	rd.Comma, rd.FieldsPerRecord = ';', -1
-	rows, err := rd.ReadAll()
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) < 2 {
-		return nil, errors.New("no rows")
-	}
-	out := map[string]string{}
-	for i, name := range rows[0] {
-		if i < len(rows[len(rows)-1]) {
-			out[name] = rows[len(rows)-1][i]
-		}
-	}
-	return out, nil
 }
 
 // elapsed reads seconds between start and the last row; sipp writes date, time and epoch seconds in one cell.
