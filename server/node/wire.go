@@ -199,17 +199,16 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg := n.cfg.Calls
+	cfg.Direct = n.cfg.Media.Mode == settings.MediaDirect
 	return sip.New(sip.Options{
-		Fabric: n.fab, Directory: n.directory, Config: n.cfg.Calls, Media: plane, Digest: proof,
+		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})
 }
 
-// mediaPlane starts what carries audio; nil when phones send theirs to each other.
+// mediaPlane starts what carries audio.
 func (n *Node) mediaPlane(s *service) (*media.Plane, error) {
-	if n.cfg.Media.Mode == settings.MediaDirect {
-		return nil, nil
-	}
 	cfg, err := n.cfg.Media.Relay()
 	if err != nil {
 		return nil, err

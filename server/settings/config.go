@@ -67,7 +67,7 @@ type Media struct {
 // The ways of audio.
 const (
 	MediaRelay  = "relay"  // through the node's own ports
-	MediaDirect = "direct" // from phone to phone, which must reach each other
+	MediaDirect = "direct" // from phone to phone where both are sure to reach each other, else as relay
 )
 
 // Relay is what the relay of audio is told.

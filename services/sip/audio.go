@@ -47,19 +47,15 @@ func sideOfRelay(s side) media.Side {
 	return media.B
 }
 
-func newAudio(callUUID string, r relay, host func(netip.Addr) (netip.Addr, error)) *audio {
+func newAudio(callUUID string) *audio {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(callUUID)) // never fails
 	id := h.Sum64() >> 3
-	return &audio{relay: r, host: host, authors: [2]*sdp.Author{sdp.NewAuthor(id), sdp.NewAuthor(id + 1)}}
+	return &audio{authors: [2]*sdp.Author{sdp.NewAuthor(id), sdp.NewAuthor(id + 1)}}
 }
 
-// pass takes a body that side from sent and returns the one for the other side, whose address is peer.
-func (a *audio) pass(from side, body []byte, signalling, peer netip.Addr) ([]byte, error) {
-	s, err := sdp.Parse(body)
-	if err != nil {
-		return nil, err
-	}
+// pass takes what side from said and returns the body for the other side, whose address is peer.
+func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ []byte, err error) {
 	a.before[from] = a.ends[from]
 	if au, ok := s.Audio(); ok {
 		if err := a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true}); err != nil {
@@ -117,11 +113,14 @@ func (c *call) carry(from side, m, to sip.Message) error {
 		return nil
 	}
 	if isSDP(m) {
-		if err := c.openAudio(); err != nil {
+		s, err := sdp.Parse(body)
+		if err != nil {
 			return err
 		}
-		var err error
-		if body, err = c.audio.pass(from, body, c.hosts[from], c.hosts[from.other()]); err != nil {
+		if err := c.openAudio(from, s, isOffer(m)); err != nil {
+			return err
+		}
+		if body, err = c.audio.pass(from, s, c.hosts[from], c.hosts[from.other()]); err != nil {
 			return err
 		}
 	}
@@ -130,16 +129,39 @@ func (c *call) carry(from side, m, to sip.Message) error {
 	return nil
 }
 
-// openAudio takes ports for the call when the first session description comes.
-func (c *call) openAudio() error {
-	if c.audio != nil {
+// openAudio makes what the call needs for the session description s of side from: ports, unless it can do without.
+func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
+	first := c.audio == nil
+	if first {
+		c.audio = newAudio(c.id.uuid)
+	}
+	if c.audio.relay != nil || !first && !offer || c.mayGoDirectly(from, s) {
 		return nil
 	}
 	r, host, err := c.w.relay(func() { c.must(c.silent) })
 	if err != nil {
 		return err
 	}
-	c.audio = newAudio(c.id.uuid, r, host)
+	if err := c.audio.through(r, host); err != nil {
+		return err
+	}
+	if c.phase == talking {
+		c.watchAudio()
+	}
+	return nil
+}
+
+// through puts a relay between the two sides, and tells it what they said so far.
+func (a *audio) through(r relay, host func(netip.Addr) (netip.Addr, error)) error {
+	if r == nil {
+		return nil
+	}
+	a.relay, a.host = r, host
+	for s, e := range a.ends {
+		if err := a.set(side(s), e); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -67,6 +67,7 @@ type call struct {
 	legs   [2]*leg
 	hosts  [2]netip.Addr // where the SIP of each side comes from
 	audio  *audio        // nil until there is something to say about it
+	direct bool          // audio may go from phone to phone, as far as SIP tells
 
 	plan     *contract.ResolveResponse // what is being tried
 	forwards int

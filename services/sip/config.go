@@ -17,7 +17,8 @@ type Config struct {
 	Silence        time.Duration `yaml:"silence"`          // a phone that should send audio and sends nothing so long is gone; 0 = never
 	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
 
-	T1 time.Duration `yaml:"-"` // RFC 3261 §17.1.1.1
+	Direct bool          `yaml:"-"` // audio goes from phone to phone where that is sure to work
+	T1     time.Duration `yaml:"-"` // RFC 3261 §17.1.1.1
 }
 
 // DefaultConfig returns the settings of an edge box.

@@ -31,6 +31,7 @@ func (c *call) ring(contacts []contract.Binding, trunk string) {
 		contacts = contacts[:c.cfg.MaxContacts]
 	}
 	c.late = false
+	c.setDirect(contacts)
 	ring := time.Duration(c.plan.RingSeconds) * time.Second
 	if ring <= 0 {
 		ring = c.cfg.Ring

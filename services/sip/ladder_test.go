@@ -40,6 +40,8 @@ type stage struct {
 	events  []*voice.CallEvent
 	over    bool
 	body    string // of the INVITE of call
+	ports   relay  // nil: audio goes directly
+	config  func(*Config)
 }
 
 type stageTimer struct {
@@ -129,9 +131,12 @@ func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 	return "<sip:token@node.parley.invalid;lr>", netip.MustParseAddr("192.0.2.1")
 }
 
-// relay says that audio goes directly: what is said about it is carried all the same.
+// relay gives ports only if the test brought some: else what is said about audio is carried as it is.
 func (s *stage) relay(func()) (relay, func(netip.Addr) (netip.Addr, error), error) {
-	return nil, nil, nil
+	if s.ports == nil {
+		return nil, nil, nil
+	}
+	return s.ports, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
 }
 
 func (s *stage) publish(e *voice.CallEvent) {
@@ -173,9 +178,13 @@ func (s *stage) call(number string, headers ...string) *incoming {
 	s.t.Helper()
 	in := s.parse("1001", "INVITE", append([]string{"To: <sip:" + number + "@demo.local>", "CSeq: 1 INVITE"}, headers...), s.body, "sip:"+number+"@demo.local")
 	cfg := DefaultConfig()
+	if s.config != nil {
+		s.config(&cfg)
+	}
 	s.c = &call{w: s, cfg: &cfg, from: party{number: "1001", shown: "1001"}, dialled: number, domain: "demo.local",
 		contact: "<sip:node@192.0.2.5>", invite: in.req, tx: in, id: identity{uuid: "u1", conn: "c1", number: 1, tenant: "demo", node: "n1", kind: voice.CallInternal}}
 	s.c.legs[caller] = answering(in.req, "node-tag", s.c.contact)
+	s.c.hosts[caller] = netip.MustParseAddr("192.0.2.9")
 	s.dialogs["call-a"] = s.c
 	s.c.must(s.c.begin)
 	s.settle()

@@ -33,7 +33,7 @@ type Options struct {
 	Fabric    *fabric.Fabric
 	Directory *contract.Directory
 	Config    Config
-	Media     *media.Plane // ports for the audio of calls; nil = it goes directly from phone to phone
+	Media     *media.Plane // ports for the audio of calls; nil = it always goes from phone to phone
 	Digest    Digest       // how callers prove who they are
 	Registry  *prometheus.Registry
 	Health    *obs.Health // nil = one of its own

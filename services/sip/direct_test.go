@@ -1,0 +1,109 @@
+package sip
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"parley/internal/contract"
+	"parley/internal/media"
+	"parley/internal/media/sdp"
+)
+
+// fakePorts is a relay that remembers what it was told.
+type fakePorts struct {
+	remote  [2]media.Remote
+	watched time.Duration
+	closed  bool
+}
+
+func (p *fakePorts) SetRemote(s media.Side, r media.Remote) error { p.remote[s] = r; return nil }
+func (p *fakePorts) SetDirection(media.Side, sdp.Direction)       {}
+func (p *fakePorts) Ports(s media.Side) (rtp, rtcp uint16) {
+	return 20000 + 2*uint16(s), 20001 + 2*uint16(s)
+}
+func (p *fakePorts) Watch(d time.Duration) { p.watched = d }
+func (p *fakePorts) Close()                { p.closed = true }
+
+func sdpAt(host string) string {
+	return "v=0\r\no=- 1 1 IN IP4 " + host + "\r\ns=-\r\nc=IN IP4 " + host + "\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+}
+
+// says is where a body wants audio: the values of c= and the port.
+func says(body []byte) string {
+	var at, port string
+	for line := range strings.SplitSeq(string(body), "\r\n") {
+		if v, ok := strings.CutPrefix(line, "c=IN IP4 "); ok {
+			at = v
+		}
+		if v, ok := strings.CutPrefix(line, "m=audio "); ok {
+			port, _, _ = strings.Cut(v, " ")
+		}
+	}
+	return at + ":" + port
+}
+
+// Audio goes from phone to phone only where nothing speaks against it.
+func TestDirectAudio(t *testing.T) {
+	const own, ours = "192.0.2.9:4000", "192.0.2.5:20002"
+	for name, c := range map[string]struct {
+		direct   bool
+		body     string
+		contacts []contract.Binding
+		want     string // where the phone is told to send
+	}{
+		"both in the open":          {true, offer, []contract.Binding{{Contact: "sip:b@192.0.2.1:5060", Received: "192.0.2.1:5060"}}, own},
+		"fixed contact":             {true, offer, []contract.Binding{{Contact: "sip:b@192.0.2.1:5060"}}, own},
+		"mode relay":                {false, offer, []contract.Binding{{Contact: "sip:b@192.0.2.1:5060"}}, ours},
+		"callee behind NAT":         {true, offer, []contract.Binding{{Contact: "sip:b@10.0.0.7:5060", Received: "192.0.2.1:5060"}}, ours},
+		"one of several behind NAT": {true, offer, []contract.Binding{{Contact: "sip:b@192.0.2.1:5060"}, {Contact: "sip:b@10.0.0.7", Received: "192.0.2.1:1"}}, ours},
+		"browser":                   {true, offer, []contract.Binding{{Contact: "sip:b@x.invalid;transport=ws", Received: "192.0.2.1:5060", Flow: "f"}}, ours},
+		"other kind of network":     {true, offer, []contract.Binding{{Contact: "sip:b@10.0.0.7:5060"}}, ours},
+		"caller's audio elsewhere":  {true, sdpAt("10.0.0.9"), []contract.Binding{{Contact: "sip:b@192.0.2.1:5060"}}, ours},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			s.ports, s.body, s.config = &fakePorts{}, c.body, func(cfg *Config) { cfg.Direct = c.direct }
+			s.phone("1002")
+			s.phones["1002"] = c.contacts
+			s.call("1002")
+			if got := says(s.last("INVITE", "b").req.Body()); got != c.want {
+				t.Errorf("the phone is told to send to %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// A phone that moves behind a NAT during a call takes the audio through the node with it, on both sides.
+func TestDirectAudioMovesToTheNode(t *testing.T) {
+	s := newStage(t)
+	ports := &fakePorts{}
+	s.ports, s.config = ports, func(cfg *Config) { cfg.Direct = true }
+	in, b := s.talk()
+	if got := says(in.last.Body()); got != "192.0.2.1:5000" {
+		t.Fatalf("the caller is told to send to %s at first", got)
+	}
+	again := s.callerSays("INVITE", 2, sdpAt("10.0.0.9"))
+	offered := s.last("INVITE", "b")
+	if got := says(offered.req.Body()); got != "192.0.2.5:20002" {
+		t.Errorf("the callee is told to send to %s, want the node", got)
+	}
+	offered.answer(200, sdpAnswer)
+	if got := says(again.last.Body()); got != "192.0.2.5:20000" {
+		t.Errorf("the caller is told to send to %s, want the node", got)
+	}
+	want := [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:4000"), netip.MustParseAddrPort("192.0.2.1:5000")}
+	if ports.remote[media.A].RTP != want[0] || ports.remote[media.B].RTP != want[1] {
+		t.Errorf("the node sends to %v and %v, want %v", ports.remote[media.A].RTP, ports.remote[media.B].RTP, want)
+	}
+	if ports.watched == 0 {
+		t.Error("nobody watches for silence")
+	}
+	s.callerSays("ACK", 2, "")
+	s.phoneSays(b, "BYE", 7, "")
+	s.last("BYE", "1001").answer(200, "")
+	if !ports.closed {
+		t.Error("the ports stay open")
+	}
+}
