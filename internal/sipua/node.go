@@ -14,8 +14,9 @@ const (
 type Node interface {
 	// ServeSIP gets a request, which the node owns from then on. tx takes the answers; it is nil for an ACK.
 	ServeSIP(req *sip.Request, tx ServerTx)
-	// CancelSIP says that the INVITE of tx is cancelled; the node still has to answer it, with 487 as a rule.
-	CancelSIP(tx ServerTx)
+	// CancelSIP says that the INVITE of tx is cancelled; the node still has to answer it, with 487 as a rule. reason is the
+	// Reason of the CANCEL (RFC 3326), "" when it had none.
+	CancelSIP(tx ServerTx, reason string)
 }
 
 // ServerTx is a request the front door wants answered. It may be used from any goroutine.
@@ -39,6 +40,7 @@ type Sender interface {
 
 // ClientTx is a request under way. It may be used from any goroutine.
 type ClientTx interface {
-	// Cancel asks that an INVITE be given up; its final response still comes.
-	Cancel()
+	// Cancel asks that an INVITE be given up; its final response still comes. reason goes into the CANCEL's Reason
+	// (RFC 3326); "" = none.
+	Cancel(reason string)
 }

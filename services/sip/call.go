@@ -243,7 +243,7 @@ func (c *call) fail(o outcome) {
 		res.AppendHeader(sip.NewHeader("Retry-After", retryAfter))
 	}
 	c.tx.Respond(res)
-	c.cancelBranches(len(c.branches))
+	c.cancelBranches("")
 	c.failed(o)
 	by := "system"
 	if o.res != nil {
@@ -264,14 +264,14 @@ func (c *call) failed(o outcome) {
 	c.publish(voice.EventReleased, caller, state, nil)
 }
 
-// abandon is the caller's CANCEL, or the loss of his INVITE.
-func (c *call) abandon() {
+// abandon is the caller's CANCEL, or the loss of his INVITE. reason is what the CANCEL says.
+func (c *call) abandon(reason string) {
 	if c.phase >= answered {
 		return
 	}
 	c.stopNoAnswer()
 	c.tx.Respond(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
-	c.cancelBranches(len(c.branches))
+	c.cancelBranches(reason)
 	c.publish(voice.EventReleased, caller, voice.StateOk, nil)
 	if c.rings != "" {
 		c.publish(voice.EventAbandoned, callee, voice.StateOk, nil)

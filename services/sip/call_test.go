@@ -60,7 +60,7 @@ func TestAbandonedWhileRinging(t *testing.T) {
 	in := s.call("1002")
 	b := s.last("INVITE", "b")
 	b.answer(180, "")
-	s.c.must(func() { s.c.cancelled(in) })
+	s.c.must(func() { s.c.cancelled(in, `Q.850;cause=16;text="Terminated"`) })
 	s.settle()
 	b.answer(487, "")
 	s.check("abandoned")
@@ -71,7 +71,7 @@ func TestCancelCrossesAnswer(t *testing.T) {
 	s.phone("1002", "b")
 	in := s.call("1002")
 	b := s.last("INVITE", "b")
-	s.c.must(func() { s.c.cancelled(in) })
+	s.c.must(func() { s.c.cancelled(in, "") })
 	s.settle()
 	b.answer(200, sdpAnswer) // the phone was quicker than our CANCEL
 	s.last("BYE", "b").answer(200, "")

@@ -191,7 +191,7 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 		b.rings = true
 		c.ringing(b)
 	}
-	c.cancelBranches(len(c.branches))
+	c.cancelBranches(answeredElsewhere)
 	c.hosts[callee] = b.host
 	c.answer(b, res)
 }
@@ -225,7 +225,7 @@ func (c *call) branchEnded(b *branch, o outcome) {
 	}
 	if o.res != nil && o.status/100 == 3 {
 		if n := c.redirectedTo(o.res); n != "" {
-			c.cancelBranches(len(c.branches))
+			c.cancelBranches("")
 			c.unreached(o, n, voice.StateRedirected)
 			return
 		}
@@ -233,7 +233,7 @@ func (c *call) branchEnded(b *branch, o outcome) {
 	}
 	c.better(o)
 	if o.status >= 600 { // nobody else need be asked (§16.7, item 5)
-		c.cancelBranches(len(c.branches))
+		c.cancelBranches("")
 	}
 	c.attemptDone(c.current)
 }
@@ -311,7 +311,7 @@ func (c *call) nobodyAnswers() {
 		return
 	}
 	c.noAnswer, c.late = nil, true
-	c.cancelBranches(len(c.branches))
+	c.cancelBranches("")
 	if c.plan.Kind == contract.RouteTrunk && c.rings == "" && len(c.trunks) > 0 {
 		c.nextTrunk()
 		return
@@ -319,12 +319,15 @@ func (c *call) nobodyAnswers() {
 	c.unreached(outcome{status: 480, reason: "nobody answered"}, c.plan.OnNoAnswer, voice.StateNoAnswer)
 }
 
-// cancelBranches gives up the places that have not answered, among the first n.
-func (c *call) cancelBranches(n int) {
-	for _, b := range c.branches[:n] {
+// answeredElsewhere tells a phone that it need not show a missed call (RFC 3326 §3.1).
+const answeredElsewhere = `SIP;cause=200;text="Call completed elsewhere"`
+
+// cancelBranches gives up the places that have not answered. Why goes into the CANCEL (RFC 3326); "" = nothing to say.
+func (c *call) cancelBranches(why string) {
+	for _, b := range c.branches {
 		if !b.final && !b.given {
 			b.given = true
-			b.tx.Cancel()
+			b.tx.Cancel(why)
 		}
 	}
 }

@@ -103,6 +103,15 @@ func header(req *sip.Request, name string) string {
 	return ""
 }
 
+// reasonsOf joins the Reason values of a message, one a protocol (RFC 3326).
+func reasonsOf(m sip.Message) string {
+	var out []string
+	for _, h := range m.GetHeaders("Reason") {
+		out = append(out, h.Value())
+	}
+	return strings.Join(out, ", ")
+}
+
 func tenantOf(req *sip.Request) string { return header(req, sipua.HeaderTenant) }
 
 // callerAddress is From as the called see it. Who asked for privacy (RFC 3323 §4.1, RFC 3325 §9.3) is anonymous.

@@ -59,9 +59,13 @@ type sentRequest struct {
 	cancel bool
 }
 
-func (r *sentRequest) Cancel() {
+func (r *sentRequest) Cancel(reason string) {
 	r.cancel = true
-	r.s.line("node", r.to, "CANCEL")
+	what := "CANCEL"
+	if reason != "" {
+		what += " Reason: " + reason
+	}
+	r.s.line("node", r.to, what)
 }
 
 // incoming is a request of a phone as the call sees it.

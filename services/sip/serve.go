@@ -64,12 +64,12 @@ func busy(req *sip.Request) *sip.Response {
 }
 
 // CancelSIP implements sipua.Node.
-func (s *Service) CancelSIP(tx sipua.ServerTx) {
+func (s *Service) CancelSIP(tx sipua.ServerTx, reason string) {
 	s.mu.Lock()
 	w := s.invites[tx]
 	s.mu.Unlock()
 	if w != nil {
-		w.c.must(func() { w.c.cancelled(w) })
+		w.c.must(func() { w.c.cancelled(w, reason) })
 	}
 }
 

@@ -79,13 +79,10 @@ func (c *call) hungUp(s side, req *sip.Request, tx sipua.ServerTx) {
 	if c.phase == over { // both hung up at once
 		return
 	}
+	reason := reasonsOf(req)
 	if c.phase < answered { // an early dialog ended by its own caller (§15)
-		c.abandon()
+		c.abandon(reason)
 		return
-	}
-	reason := ""
-	if h := req.GetHeader("Reason"); h != nil {
-		reason = h.Value()
 	}
 	c.bye(c.legs[s.other()], reason)
 	c.released(s)
@@ -258,12 +255,12 @@ func (c *call) relayDone(r *relayed) {
 }
 
 // cancelled is a CANCEL of an INVITE in progress, the first or a later one.
-func (c *call) cancelled(tx sipua.ServerTx) {
+func (c *call) cancelled(tx sipua.ServerTx, reason string) {
 	switch r := c.offer; {
 	case tx == c.tx && c.phase < answered:
-		c.abandon()
+		c.abandon(reason)
 	case r != nil && r.tx == tx && r.client != nil:
-		r.client.Cancel() // its 487 comes back as the answer
+		r.client.Cancel(reason) // its 487 comes back as the answer
 	}
 }
 

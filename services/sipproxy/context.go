@@ -30,6 +30,7 @@ type forwarding struct {
 	loop      string
 	invite    bool
 	cancelled bool
+	reason    string // of the CANCEL (RFC 3326), "" = none
 	closed    bool
 	branches  []*branch
 	tried     []string // nodes
@@ -117,9 +118,9 @@ func (f *forwarding) giveUp(except *branch) {
 	}
 }
 
-// cancel is the sender's wish that nothing come of an INVITE (RFC 3261 §16.10).
-func (f *forwarding) cancel() {
-	f.cancelled = true
+// cancel is the sender's wish that nothing come of an INVITE (RFC 3261 §16.10), and why.
+func (f *forwarding) cancel(reason string) {
+	f.cancelled, f.reason = true, reason
 	f.giveUp(nil)
 	if f.pending() == 0 {
 		f.finish()
@@ -294,7 +295,7 @@ func (b *branch) cancel() {
 		b.cancelOn = true
 	case b.client.Heard():
 		b.cancelOn = false
-		b.client.Cancel()
+		b.client.Cancel(b.f.reason)
 	default:
 		b.cancelOn = true
 	}

@@ -1,8 +1,10 @@
 package sipproxy
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 
 	"parley/internal/sipua"
@@ -283,10 +285,21 @@ func (f *forwarding) appendRecordRoutes(dst []byte, tokens *sipua.Tokens, at sid
 }
 
 // Cancel implements txn.Core.
-func (c core) Cancel(tx *txn.Server) {
+func (c core) Cancel(tx *txn.Server, m *txn.Message) {
 	if f, ok := tx.Local.(*forwarding); ok {
-		f.cancel()
+		f.cancel(reasonIn(m))
 	}
+}
+
+// reasonIn is what the Reason fields of a CANCEL say (RFC 3326): one a protocol.
+func reasonIn(m *txn.Message) string {
+	var all []string
+	for i := range m.Headers {
+		if h := &m.Headers[i]; h.ID == wire.Other && bytes.EqualFold(m.Name(h), []byte("Reason")) {
+			all = append(all, string(m.Value(h)))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // Ack implements txn.Core: the ACK to a 2xx goes the way of its dialog, without a transaction.

@@ -79,7 +79,7 @@ func (tx *localTx) finish() { tx.once.Do(func() { close(tx.done) }) }
 func (tx *localTx) cancel() {
 	if !tx.cancelled {
 		tx.cancelled = true
-		tx.b.f.s.node.CancelSIP(tx)
+		tx.b.f.s.node.CancelSIP(tx, tx.b.f.reason)
 	}
 }
 
@@ -116,10 +116,10 @@ type localRequest struct {
 }
 
 // Cancel implements sipua.ClientTx.
-func (r *localRequest) Cancel() {
+func (r *localRequest) Cancel(reason string) {
 	r.shard.Do(func() {
 		if r.f != nil && !r.f.closed {
-			r.f.cancel()
+			r.f.cancel(reason)
 		}
 	})
 }

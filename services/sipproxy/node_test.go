@@ -71,7 +71,7 @@ func (n *localNode) repeat(tx sipua.ServerTx, res *sip.Response, again time.Dura
 	})
 }
 
-func (n *localNode) CancelSIP(tx sipua.ServerTx) {
+func (n *localNode) CancelSIP(tx sipua.ServerTx, _ string) {
 	n.mu.Lock()
 	req := n.invites[tx]
 	n.mu.Unlock()

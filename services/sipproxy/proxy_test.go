@@ -415,7 +415,7 @@ func TestNodeCancelsItsCall(t *testing.T) {
 	if got := <-answers; got != 180 {
 		t.Fatalf("first answer %d", got)
 	}
-	tx.Cancel()
+	tx.Cancel("")
 	p.answer(p.expect("CANCEL"), 200, h.address("udp"))
 	p.answer(invite, 487, h.address("udp"))
 	if got := <-answers; got != 487 {

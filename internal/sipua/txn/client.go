@@ -74,8 +74,8 @@ func (c *Client) Heard() bool { return c.heard }
 // Done tells whether a final response came or none ever will.
 func (c *Client) Done() bool { return c.state != proceeding }
 
-// Cancel sends the CANCEL of an INVITE that is heard and not done; nothing else.
-func (c *Client) Cancel() {
+// Cancel sends the CANCEL of an INVITE that is heard and not done, with that Reason if there is one; nothing else.
+func (c *Client) Cancel(reason string) {
 	if !c.invite || !c.heard || c.state != proceeding {
 		return
 	}
@@ -86,7 +86,7 @@ func (c *Client) Cancel() {
 	branch := c.key[:len(c.key)-len(" INVITE")]
 	if s := c.shard; s.clients[branch+" CANCEL"] == nil {
 		// Whether it arrives shows in the INVITE's own answer; if it cannot be sent, neither can that.
-		_, _ = s.Start("CANCEL", branch, wire.AppendCancel(nil, &invite), c.path, silent{})
+		_, _ = s.Start("CANCEL", branch, wire.AppendCancel(nil, &invite, reason), c.path, silent{})
 	}
 	c.life.Stop()
 	c.life = c.shard.After(64*c.shard.l.timers.T1, c.timeout) // §9.1: then it counts as cancelled

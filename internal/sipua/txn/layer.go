@@ -45,8 +45,8 @@ type Core interface {
 	// Request gets each new server transaction. Sooner or later it must be answered with a final response.
 	Request(tx *Server)
 	// Cancel says that the sender of tx no longer wants it; the CANCEL itself has been answered. Only for an INVITE
-	// without final response.
-	Cancel(tx *Server)
+	// without final response. m is the CANCEL.
+	Cancel(tx *Server, m *Message)
 	// Ack gets each ACK that belongs to no transaction here: the one to a 2xx (RFC 3261 §13.2.2.4).
 	Ack(m *Message)
 	// Stray gets a response that no client transaction waits for.

@@ -83,7 +83,7 @@ func (s *Shard) cancel(tx *Server, m *Message) {
 	}
 	s.l.core.Answer(m, 200)
 	if tx.state == proceeding {
-		s.l.core.Cancel(tx)
+		s.l.core.Cancel(tx, m)
 	}
 }
 

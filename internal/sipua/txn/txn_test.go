@@ -92,9 +92,9 @@ func (r *recorder) Request(tx *Server) {
 		r.onReq(tx)
 	}
 }
-func (r *recorder) Cancel(*Server)   { r.note("cancel") }
-func (r *recorder) Ack(*Message)     { r.note("ack") }
-func (r *recorder) Stray(m *Message) { r.note("stray %d", m.Status()) }
+func (r *recorder) Cancel(*Server, *Message) { r.note("cancel") }
+func (r *recorder) Ack(*Message)             { r.note("ack") }
+func (r *recorder) Stray(m *Message)         { r.note("stray %d", m.Status()) }
 func (r *recorder) Answer(m *Message, status int) {
 	r.note("answer %s %d", m.Method(), status)
 }
@@ -389,9 +389,9 @@ func TestClientInvite(t *testing.T) {
 			w := newWorld(t, transport.UDP, nil)
 			defer w.stop()
 			c := w.send("INVITE", "z9hG4bK1")
-			w.do(func(*Shard) { c.Cancel() })
+			w.do(func(*Shard) { c.Cancel("") })
 			w.receive(response(180, "INVITE", "z9hG4bK1"))
-			w.do(func(*Shard) { c.Cancel(); c.Cancel() })
+			w.do(func(*Shard) { c.Cancel(""); c.Cancel("") })
 			w.receive(response(200, "CANCEL", "z9hG4bK1"))
 			w.expect("sent", w.p.take(), []string{"0s INVITE", "0s CANCEL"})
 			time.Sleep(33 * time.Second)

@@ -95,16 +95,16 @@ func AppendUpstream(dst []byte, m *Message) []byte {
 // AppendAck appends the ACK to a final response of 300 or more to invite, a request as we sent it (RFC 3261 §17.1.1.3).
 // to is the To of the response.
 func AppendAck(dst []byte, invite *Message, to []byte) []byte {
-	return appendSame(dst, invite, "ACK", to)
+	return appendSame(dst, invite, "ACK", to, "")
 }
 
-// AppendCancel appends the CANCEL of invite, a request as we sent it (RFC 3261 §9.1).
-func AppendCancel(dst []byte, invite *Message) []byte {
-	return appendSame(dst, invite, "CANCEL", invite.Get(To))
+// AppendCancel appends the CANCEL of invite, a request as we sent it (RFC 3261 §9.1), with a Reason unless that is "".
+func AppendCancel(dst []byte, invite *Message, reason string) []byte {
+	return appendSame(dst, invite, "CANCEL", invite.Get(To), reason)
 }
 
 // appendSame makes the request that shares URI, top Via, Route, From, Call-ID and CSeq number with invite.
-func appendSame(dst []byte, invite *Message, method string, to []byte) []byte {
+func appendSame(dst []byte, invite *Message, method string, to []byte, reason string) []byte {
 	dst = append(append(dst, method...), ' ')
 	dst = append(append(dst, invite.URI()...), " SIP/2.0\r\n"...)
 	via, _, _ := Next(invite.Get(Via))
@@ -119,7 +119,11 @@ func appendSame(dst []byte, invite *Message, method string, to []byte) []byte {
 	n, _ := invite.CSeq()
 	dst = strconv.AppendUint(append(dst, "CSeq: "...), uint64(n), 10)
 	dst = append(append(dst, ' '), method...)
-	return AppendEnd(append(dst, "\r\n"...))
+	dst = append(dst, "\r\n"...)
+	if reason != "" {
+		dst = AppendHeader(dst, "Reason", reason)
+	}
+	return AppendEnd(dst)
 }
 
 // Canonical appends m in the plainest form there is: long header names, no folds, one value of an address header a

@@ -231,7 +231,7 @@ func TestUpstreamAckAndCancel(t *testing.T) {
 	if strings.Contains(up, "z9hG4bKp") || !strings.Contains(up, "Via: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bKq\r\n") {
 		t.Errorf("upstream:\n%s", up)
 	}
-	for method, got := range map[string][]byte{"ACK": AppendAck(nil, &m, res.Get(To)), "CANCEL": AppendCancel(nil, &m)} {
+	for method, got := range map[string][]byte{"ACK": AppendAck(nil, &m, res.Get(To)), "CANCEL": AppendCancel(nil, &m, "")} {
 		var a Message
 		if err := Scan(&a, got); err != nil {
 			t.Fatalf("%s: %v\n%s", method, err, got)
