@@ -15,6 +15,7 @@ type Config struct {
 	Ring           time.Duration `yaml:"ring"`             // how long a place rings that has no time of its own
 	MaxDuration    time.Duration `yaml:"max_duration"`     // the longest call
 	Silence        time.Duration `yaml:"silence"`          // a phone that should send audio and sends nothing so long is gone; 0 = never
+	MaxWait        time.Duration `yaml:"max_wait"`         // work that waits longer for a processor makes new calls get 503; 0 = never
 	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
 
 	Direct bool          `yaml:"-"` // audio goes from phone to phone where that is sure to work
@@ -25,7 +26,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxCalls: 5000, MaxContacts: 10, MaxForwards: 5, Ring: 30 * time.Second,
-		MaxDuration: 12 * time.Hour, Silence: 2 * time.Minute, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
+		MaxDuration: 12 * time.Hour, Silence: 2 * time.Minute, MaxWait: 250 * time.Millisecond, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
 	}
 }
 
@@ -49,6 +50,7 @@ func (c Config) Validate() error {
 	span("ring", c.Ring, time.Second, 10*time.Minute)
 	span("max_duration", c.MaxDuration, time.Minute, 7*24*time.Hour)
 	span("silence", c.Silence, 0, time.Hour)
+	span("max_wait", c.MaxWait, 0, time.Minute)
 	span("drain", c.Drain, 0, time.Minute)
 	if c.T1 <= 0 {
 		errs = append(errs, errors.New("calls: T1 must be positive"))

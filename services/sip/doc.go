@@ -28,7 +28,7 @@
 // # Limits
 //
 // Calls of the node and of a tenant, contacts that ring at once, messages waiting for a call, forwards of a call, and the
-// time of each state: see [Config] and the constants.
+// time of each state: see [Config] and the constants. When work has to wait for a processor, new calls are turned away (pressure.go).
 //
 // Not here: what a number means (services/dialplan), who is registered (services/registrar), sockets and transactions
 // (services/sipproxy, internal/sipua), audio (internal/media).

@@ -56,6 +56,8 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 		obs.Gauge(reg, name, help, nil, func() float64 { return float64(v.Load()) })
 	}
 	obs.Gauge(reg, "sips_calls", "Calls in progress.", nil, func() float64 { return float64(s.calls.Load()) })
+	obs.Gauge(reg, "parley_sip_wait_seconds", "How long work waited for a processor lately, nine tenths of it at most.", nil,
+		func() float64 { return time.Duration(s.pressure.wait.Load()).Seconds() })
 	obs.Gauge(reg, "sips_call_rate", "Calls a second, mean of the last ten.", nil, m.calls.perSecond)
 	total("sips_calls_created", "Calls opened so far.", &m.created)
 	total("sips_abandoned_calls", "Calls given up by the caller so far.", &m.abandoned)

@@ -167,6 +167,8 @@ func (s *Service) admit(c *call, tx sipua.ServerTx) (why string, status int) {
 		return "merged", 482
 	case s.calls.Load() >= int64(s.cfg.MaxCalls):
 		return "node-full", 503
+	case s.pressure.high.Load():
+		return "overloaded", 503
 	case s.cfg.MaxTenantCalls > 0 && s.byTenant[c.id.tenant] >= s.cfg.MaxTenantCalls:
 		return "tenant-full", 503
 	}

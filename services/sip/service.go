@@ -26,6 +26,7 @@ const (
 	checkSecret   = "call-keys" // the cluster's secrets have been read
 	checkDialplan = "dialplan"  // the dial plan answers
 	checkFabric   = "fabric"
+	checkPressure = "load" // goroutines get a processor in time
 )
 
 // Options are what a Service needs. Fabric, Directory and Registry are required.
@@ -59,17 +60,18 @@ type Service struct {
 	log    *slog.Logger
 	m      *metrics
 
-	plane   *media.Plane
-	sender  sipua.Sender
-	contact string // host:port in our Contact
-	keeper  atomic.Pointer[doorkeeper]
-	tokens  atomic.Pointer[sipua.Tokens]
-	run     context.Context // of Run, for what calls start
-	trunks  atomic.Pointer[trunkTable]
-	drain   atomic.Bool
-	calls   atomic.Int64
-	number  atomic.Uint64 // CallID of the last call
-	reports chan contract.AbuseReport
+	pressure *pressure
+	plane    *media.Plane
+	sender   sipua.Sender
+	contact  string // host:port in our Contact
+	keeper   atomic.Pointer[doorkeeper]
+	tokens   atomic.Pointer[sipua.Tokens]
+	run      context.Context // of Run, for what calls start
+	trunks   atomic.Pointer[trunkTable]
+	drain    atomic.Bool
+	calls    atomic.Int64
+	number   atomic.Uint64 // CallID of the last call
+	reports  chan contract.AbuseReport
 
 	mu       sync.Mutex // guards what follows
 	dialogs  map[string]*call
@@ -119,6 +121,8 @@ func New(o Options) (*Service, error) {
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
+	s.pressure = newPressure(o.Config.MaxWait)
+	o.Health.Set(checkPressure, obs.LevelPass, "")
 	s.m = newMetrics(s, o.Registry)
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
@@ -139,6 +143,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { s.reportAbuse(work) })
+	wg.Go(func() { s.watchPressure(work) })
 	select { // nobody is known before
 	case <-s.dir.Synced():
 	case <-ctx.Done():
