@@ -14,8 +14,9 @@ var (
 
 // CallsRequest asks for calls in progress, the oldest first.
 type CallsRequest struct {
-	Tenant string // "" = all tenants
-	Limit  int    // 1 to 1,000; 0 = 100
+	Tenant    string   // "" = all tenants
+	CallUUIDs []string // only these; none = all
+	Limit     int      // 1 to 1,000; 0 = 100
 }
 
 // CallsResponse is some of the calls in progress.
@@ -26,18 +27,20 @@ type CallsResponse struct {
 
 // LiveCall is a call in progress, as it was a moment ago.
 type LiveCall struct {
-	CallUUID string    `json:"call_uuid"`
-	Tenant   string    `json:"tenant"`
-	Node     string    `json:"node"`
-	Type     string    `json:"type"`  // internal, inbound or outbound
-	State    string    `json:"state"` // routing, alerting, answered (not confirmed by the caller yet) or talking
-	Caller   string    `json:"caller"`
-	Dialled  string    `json:"dialled"`
-	Callee   string    `json:"callee,omitempty"` // DN that rings or talks
-	TrunkIn  string    `json:"trunk_in,omitempty"`
-	TrunkOut string    `json:"trunk_out,omitempty"`
-	Start    time.Time `json:"start"`
-	Answer   time.Time `json:"answer,omitzero"`
+	CallUUID  string    `json:"call_uuid"`
+	Tenant    string    `json:"tenant"`
+	Node      string    `json:"node"`
+	Type      string    `json:"type"`  // internal, inbound or outbound
+	State     string    `json:"state"` // routing, alerting, answered (not confirmed by the caller yet) or talking
+	Caller    string    `json:"caller"`
+	Dialled   string    `json:"dialled"`
+	Callee    string    `json:"callee,omitempty"` // DN that rings or talks
+	TrunkIn   string    `json:"trunk_in,omitempty"`
+	TrunkOut  string    `json:"trunk_out,omitempty"`
+	SIPCallID string    `json:"sip_call_id"` // Call-ID of the caller's dialog
+	Start     time.Time `json:"start"`
+	Ringing   time.Time `json:"ringing,omitzero"` // when the first place called said that it rings
+	Answer    time.Time `json:"answer,omitzero"`
 }
 
 // HangUpRequest ends a call by hand; the error is voice.ErrNotFound when the node has no such call.

@@ -47,7 +47,7 @@ func (c *call) ring(contacts []contract.Binding, trunk string) {
 
 // start sends the INVITE to one contact.
 func (c *call) start(to *contract.Binding, trunk string) {
-	b := &branch{trunk: trunk, attempt: c.current, leg: &leg{callID: c.w.id() + "@" + nodeHost, tag: c.w.id(), contact: c.contact}}
+	b := &branch{trunk: trunk, attempt: c.current, leg: &leg{callID: c.legID(len(c.branches) + 1), tag: c.w.id(), contact: c.contact}}
 	c.branches = append(c.branches, b)
 	fail := func(status int, reason string) {
 		b.final = true

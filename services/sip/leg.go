@@ -25,6 +25,10 @@ type leg struct {
 	peerSeq uint32   // CSeq of the peer's last request; 0 = none yet
 }
 
+// legID is the Call-ID of the nth leg that a call makes. It begins with the call's UUID, by which the front doors find the
+// messages of a call again.
+func (c *call) legID(n int) string { return c.id.uuid + "." + strconv.Itoa(n) + "@" + nodeHost }
+
 // answering makes the leg of an INVITE that came (§12.1.1).
 func answering(req *sip.Request, tag, contact string) *leg {
 	l := &leg{

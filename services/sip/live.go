@@ -23,7 +23,7 @@ func (c *call) show() {
 	v := &contract.LiveCall{
 		CallUUID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind.String(), State: c.phase.String(),
 		Caller: c.from.shown, Dialled: c.dialled, Callee: c.rings, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(),
-		Start: c.times.start.UTC(), Answer: c.times.answer,
+		SIPCallID: c.legs[caller].callID, Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer,
 	}
 	c.view.Store(v)
 }
@@ -49,8 +49,16 @@ const (
 // Calls serves contract.Calls.
 func (s *Service) Calls(_ context.Context, req contract.CallsRequest) (contract.CallsResponse, error) {
 	resp := contract.CallsResponse{Calls: []contract.LiveCall{}}
+	var only map[string]bool
+	if len(req.CallUUIDs) > 0 {
+		only = make(map[string]bool, len(req.CallUUIDs))
+		for _, id := range req.CallUUIDs {
+			only[id] = true
+		}
+	}
 	for _, c := range s.all() {
-		if v := c.view.Load(); v != nil && v.State != over.String() && (req.Tenant == "" || v.Tenant == req.Tenant) {
+		v := c.view.Load()
+		if v != nil && v.State != over.String() && (req.Tenant == "" || v.Tenant == req.Tenant) && (only == nil || only[v.CallUUID]) {
 			resp.Calls = append(resp.Calls, *v)
 		}
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	KeepAliveInterval time.Duration `yaml:"keep_alive_interval"` // whole seconds; below what NATs forget after, which may be 30 s
 	MaxBindings       int           `yaml:"max_bindings"`        // connections and NATed bindings remembered; more are served, but not kept alive
 
+	Trace int `yaml:"trace"` // bytes of SIP messages of calls that are remembered for the pages; 0 = none
+
 	UDPSockets int              `yaml:"udp_sockets"` // sockets a UDP listener; 0 = 1. More help from four cores on
 	Origins    []string         `yaml:"origins"`     // where browsers may come from on ws and wss; empty: the host they ask for
 	Limits     transport.Limits `yaml:"limits"`      // what strangers can make us do; zero fields: the defaults of the transport
@@ -45,6 +47,7 @@ func DefaultConfig() Config {
 		KeepAlive:         KeepAliveCRLF,
 		KeepAliveInterval: 25 * time.Second,
 		MaxBindings:       200_000,
+		Trace:             16 << 20,
 	}
 }
 
@@ -79,6 +82,9 @@ func (c Config) Validate() error {
 	case KeepAliveCRLF, KeepAliveOptions, KeepAliveOff:
 	default:
 		bad("keep_alive", "unknown method %q (want %s, %s or %s)", c.KeepAlive, KeepAliveCRLF, KeepAliveOptions, KeepAliveOff)
+	}
+	if c.Trace != 0 && (c.Trace < minTrace || c.Trace > maxTrace) {
+		bad("trace", "%d bytes is out of range (want 0 for none, or %d to %d)", c.Trace, minTrace, maxTrace)
 	}
 	if c.UDPSockets < 0 || c.UDPSockets > 64 {
 		bad("udp_sockets", "%d is out of range (want 0 to 64)", c.UDPSockets)

@@ -7,8 +7,9 @@
 // nodes of the cluster can write, open the way to phones: the front door is no relay. OPTIONS that ask whether
 // anybody is here, and everything that is wrong with a request, are answered without state, the same for everyone.
 //
-// State: the transactions in progress (internal/sipua/txn), copies of the buckets "nodes" and "bans" kept by one watch each, and
-// which connections and NATed sources carry registrations since this process started. Nothing is stored here.
+// State: the transactions in progress (internal/sipua/txn), copies of the buckets "nodes" and "bans" kept by one watch each,
+// which connections and NATed sources carry registrations since this process started. The last SIP messages of calls are
+// remembered in a ring of bytes (see trace) for the pages, without credentials as soon as they leave it. Nothing is stored here.
 //
 // Concurrency: the goroutine that reads a socket looks at the message and answers what needs no state; a REGISTER then
 // waits for the registrar on a goroutine of its own, of which there are Config.MaxRegisters at most, and everything

@@ -21,11 +21,12 @@ func (s *Service) receive(msg transport.Message) {
 		s.malformed(msg.Flow, m, err)
 		return
 	}
+	method := m.KnownMethod()
+	s.trace.received(&msg, method)
 	if !m.IsRequest() {
 		s.layer.Receive(m, msg.Flow, msg.Flow, msg.Received)
 		return
 	}
-	method := m.KnownMethod()
 	s.m.requests.of(method).Inc()
 	switch {
 	case method == "other":

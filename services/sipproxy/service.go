@@ -69,6 +69,7 @@ type Service struct {
 	bans   *bans
 	abuse  abuse
 	alive  *bindings
+	trace  *trace // nil = nothing is remembered
 	rate   callRate
 	tokens atomic.Pointer[sipua.Tokens] // nil until the key is there
 	seed   maphash.Seed                 // of To tags and loop hashes: stable for the life of the process
@@ -115,6 +116,7 @@ func New(o Options) (*Service, error) {
 		seed:  maphash.MakeSeed(), run: context.Background(), closers: make(chan struct{}, maxClosers),
 	}
 	s.workers = newWorkers(s.runRegister)
+	s.trace = newTrace(o.Config.Trace)
 	s.scratch.New = func() any { return new(wire.Message) }
 	s.mark = wire.MagicCookie + hex(maphash.String(s.seed, "branch"))[:8]
 	s.m = newMetrics(o.Registry, s)
@@ -123,8 +125,12 @@ func New(o Options) (*Service, error) {
 	s.layer = txn.New(txn.Options{
 		Core: core{s}, Timers: timers, MaxServer: o.Config.MaxTransactions, Registerer: o.Registry, Log: o.Log,
 	})
+	var sent func(transport.Flow, []byte, time.Time)
+	if s.trace != nil {
+		sent = s.trace.sent
+	}
 	set, err := transport.New(transport.Options{
-		Listen: o.Listen, Handler: s.receive, Closed: s.closed, Certificates: o.Certificates, Origins: o.Config.Origins,
+		Listen: o.Listen, Handler: s.receive, Closed: s.closed, Sent: sent, Certificates: o.Certificates, Origins: o.Config.Origins,
 		Banned: s.bans.Banned, Trusted: s.nodes.trusts, Abuse: s.abuse.report,
 		Limits: o.Config.Limits, Sockets: o.Config.UDPSockets, Registerer: o.Registry, Log: o.Log,
 	})
@@ -158,6 +164,11 @@ func (s *Service) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	s.run = work
+	stopTrace, err := fabric.Handle(work, s.f, contract.Trace, s.Trace)
+	if err != nil {
+		return fmt.Errorf("sipproxy: serve %s: %w", "trace", err)
+	}
+	defer stopTrace()
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return s.layer.Run(work) })
 	g.Go(func() error { return s.follow(work, "bans", s.watchBans) })
@@ -181,7 +192,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	err := g.Wait()
+	err = g.Wait()
 	stop()
 	s.workers.wait()
 	return err

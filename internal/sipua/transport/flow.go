@@ -137,11 +137,29 @@ func (f Flow) Local() netip.AddrPort { return f.local }
 func (f Flow) Send(b []byte) error {
 	switch {
 	case f.udp != nil:
-		return f.udp.send(b, f.local, f.remote)
+		at := f.udp.set.sending()
+		return f.sent(f.udp.set, b, at, f.udp.send(b, f.local, f.remote))
 	case f.conn != nil:
-		return f.conn.send(b)
+		at := f.conn.set.sending()
+		return f.sent(f.conn.set, b, at, f.conn.send(b))
 	}
 	return fmt.Errorf("%w: no flow", ErrNoRoute)
+}
+
+// sending is the time before a message is sent, if anybody wants to know.
+func (s *Set) sending() (at time.Time) {
+	if s.opts.Sent != nil {
+		at = time.Now()
+	}
+	return at
+}
+
+// sent tells Options.Sent of a message, unless it could not be sent.
+func (f Flow) sent(s *Set, b []byte, at time.Time, err error) error {
+	if err == nil && s.opts.Sent != nil {
+		s.opts.Sent(f, b, at)
+	}
+	return err
 }
 
 // To is f with another destination: the same UDP socket and local address. A connection has one destination only,

@@ -27,6 +27,10 @@ type Options struct {
 	// message, on the goroutine that read it. It may be nil.
 	Closed func(Flow, CloseReason)
 
+	// Sent is told of each message that was handed over for sending, on the goroutine that sends, and when that was: an
+	// answer may have been read before Sent is called. It must return at once and must not keep the bytes. It may be nil.
+	Sent func(f Flow, b []byte, at time.Time)
+
 	// Certificates serve tls and wss listeners; required when there are any.
 	Certificates *Certificates
 
