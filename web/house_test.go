@@ -24,6 +24,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/obs"
 	"parley/internal/passwd"
 	"parley/internal/store"
@@ -34,7 +35,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// fasthttp keeps one clock for the header Date in a process, from the first response on.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m, apitest.Clock())
 }
 
 const testPassword = "correct horse battery"

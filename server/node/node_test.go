@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley/internal/contract"
+	"parley/internal/httpapi/apitest"
 	"parley/server/node"
 	"parley/server/settings"
 )
@@ -17,7 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// fasthttp keeps one clock for the header Date in a process, from the first response on.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+		apitest.Clock())
 }
 
 // platform is a node running in this process.

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"parley/internal/fabric"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/obs"
 	"parley/internal/store/cdrs"
 	"parley/internal/store/pgtest"
@@ -23,19 +22,7 @@ import (
 
 var postgres pgtest.Server
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := postgres.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	// The one goroutine left is a clock that fasthttp starts once for the process and never stops.
-	if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1")); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { postgres.Main(m, apitest.Clock()) }
 
 const patience = 15 * time.Second // for what happens on other goroutines
 

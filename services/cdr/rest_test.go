@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,12 +17,13 @@ import (
 
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/httpapi"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/store/cdrs"
 	"parley/internal/voice"
 )
 
 // people are the tokens that the test's REST interface knows.
-var people = map[string]voice.Principal{
+var people = apitest.People{
 	"root":  {Tenant: "demo", User: "root", Roles: []voice.Role{voice.RoleSystem}},
 	"admin": {Tenant: "demo", User: "admin", Roles: []voice.Role{voice.RoleAdmin}},
 	"super": {Tenant: "demo", User: "sven", Roles: []voice.Role{voice.RoleSupervisor}},
@@ -37,28 +36,10 @@ func restOf(t testing.TB, s *Service) string {
 	t.Helper()
 	srv := httpapi.New(httpapi.Options{
 		Service: "cdr", Title: "CDR", Version: "test", Registry: prometheus.NewRegistry(), Health: s.health,
-		Verify: func(_ context.Context, token string) (voice.Principal, error) {
-			p, ok := people[token]
-			if !ok {
-				return p, voice.ErrUnauthorized
-			}
-			return p, nil
-		},
+		Verify: people.Verify,
 	})
 	s.Routes(srv.API())
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := srv.Serve(ctx, ln); err != nil {
-			t.Errorf("Serve = %v", err)
-		}
-	})
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	return "http://" + ln.Addr().String()
+	return apitest.Serve(t, srv)
 }
 
 // withRecords is a service on store, not running, that has the calls 0 to 99.

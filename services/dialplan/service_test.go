@@ -22,6 +22,7 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/httpapi"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/obs"
 	"parley/internal/store"
 	"parley/internal/voice"
@@ -30,7 +31,7 @@ import (
 
 // The one goroutine left is a clock that fasthttp starts once for the process and never stops.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m, apitest.Clock())
 }
 
 const patience = 15 * time.Second // for what happens on other goroutines
@@ -49,19 +50,11 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-var people = map[string]voice.Principal{
+var people = apitest.People{
 	"root":  {Tenant: "demo", User: "root", Roles: []voice.Role{voice.RoleSystem}},
 	"boss":  {Tenant: "demo", User: "boss", Roles: []voice.Role{voice.RoleSupervisor}},
 	"acme":  {Tenant: "acme", User: "boss", Roles: []voice.Role{voice.RoleAdmin}},
 	"agent": {Tenant: "demo", User: "alice", Roles: []voice.Role{voice.RoleAgent}},
-}
-
-func verify(_ context.Context, token string) (voice.Principal, error) {
-	p, ok := people[token]
-	if !ok {
-		return p, voice.ErrUnauthorized
-	}
-	return p, nil
 }
 
 // rig is a dial plan service with the real config service and directory beside it.
@@ -82,7 +75,7 @@ func start(t testing.TB, file string, change func(*Service)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, err := config.New(config.Options{Fabric: r.f, Store: db, Registry: prometheus.NewRegistry(), Verify: verify, Log: slog.New(slog.DiscardHandler)})
+	conf, err := config.New(config.Options{Fabric: r.f, Store: db, Registry: prometheus.NewRegistry(), Verify: people.Verify, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +86,7 @@ func start(t testing.TB, file string, change func(*Service)) *rig {
 	if change != nil {
 		change(r.Service)
 	}
-	rest := httpapi.New(httpapi.Options{Service: "dialplan", Title: "Dial plan", Version: "test", Registry: r.reg, Health: r.health, Verify: verify})
+	rest := httpapi.New(httpapi.Options{Service: "dialplan", Title: "Dial plan", Version: "test", Registry: r.reg, Health: r.health, Verify: people.Verify})
 	r.Routes(rest.API())
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

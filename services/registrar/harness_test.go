@@ -19,6 +19,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/obs"
 	"parley/internal/sipua/digest"
 	"parley/internal/voice"
@@ -26,7 +27,7 @@ import (
 
 // The one goroutine left is a clock that fasthttp starts once for the process and never stops.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m, apitest.Clock())
 }
 
 const (

@@ -2,13 +2,10 @@ package registrar
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +13,12 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/httpapi"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/voice"
 )
 
 // people are the tokens that the test's REST interface knows.
-var people = map[string]voice.Principal{
+var people = apitest.People{
 	"root":  {Tenant: "demo", User: "root", Roles: []voice.Role{voice.RoleSystem}},
 	"admin": {Tenant: "demo", User: "admin", Roles: []voice.Role{voice.RoleAdmin}},
 	"acme":  {Tenant: "acme", User: "boss", Roles: []voice.Role{voice.RoleAdmin}},
@@ -32,28 +30,10 @@ func restOf(t *testing.T, n *node) string {
 	t.Helper()
 	srv := httpapi.New(httpapi.Options{
 		Service: "registrar", Title: "Registrar", Version: "test", Registry: n.reg, Health: n.health,
-		Verify: func(_ context.Context, token string) (voice.Principal, error) {
-			p, ok := people[token]
-			if !ok {
-				return p, voice.ErrUnauthorized
-			}
-			return p, nil
-		},
+		Verify: people.Verify,
 	})
 	n.Routes(srv.API())
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := srv.Serve(ctx, ln); err != nil {
-			t.Errorf("Serve = %v", err)
-		}
-	})
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	return "http://" + ln.Addr().String()
+	return apitest.Serve(t, srv)
 }
 
 // ask makes one request and decodes the answer into out, if that is not nil.

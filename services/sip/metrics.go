@@ -22,7 +22,7 @@ type metrics struct {
 	abandoned atomic.Int64
 	rejected  atomic.Int64
 	dialogs   atomic.Int64
-	calls     rate
+	calls     obs.Rate
 	dialplan  planMetrics
 
 	eventsLost  prometheus.Counter
@@ -58,7 +58,7 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 	obs.Gauge(reg, "sips_calls", "Calls in progress.", nil, func() float64 { return float64(s.calls.Load()) })
 	obs.Gauge(reg, "parley_sip_wait_seconds", "How long work waited for a processor lately, nine tenths of it at most.", nil,
 		func() float64 { return time.Duration(s.pressure.wait.Load()).Seconds() })
-	obs.Gauge(reg, "sips_call_rate", "Calls a second, mean of the last ten.", nil, m.calls.perSecond)
+	obs.Gauge(reg, "sips_call_rate", "Calls a second, mean of the last ten.", nil, m.calls.PerSecond)
 	total("sips_calls_created", "Calls opened so far.", &m.created)
 	total("sips_abandoned_calls", "Calls given up by the caller so far.", &m.abandoned)
 	total("sips_rejected_calls", "Calls turned away so far.", &m.rejected)
@@ -94,7 +94,7 @@ func (m *metrics) trunk(tenant, dn string, status int) {
 
 // planMetrics is what the node sees of the dial plan.
 type planMetrics struct {
-	asked    rate
+	asked    obs.Rate
 	up       atomic.Bool
 	timeouts atomic.Int64
 	answers  atomic.Int64
@@ -110,7 +110,7 @@ func (p *planMetrics) register(reg prometheus.Registerer, total func(string, str
 		}
 		return 0
 	})
-	obs.Gauge(reg, "sips_dp_req_rate", "Dial plan requests a second, mean of the last ten.", nil, p.asked.perSecond)
+	obs.Gauge(reg, "sips_dp_req_rate", "Dial plan requests a second, mean of the last ten.", nil, p.asked.PerSecond)
 	obs.Gauge(reg, "sips_dp_average_response_latency", "Mean time of a dial plan answer, in milliseconds.", nil, func() float64 {
 		if n := p.answers.Load(); n > 0 {
 			return float64(p.nanos.Load()) / float64(n) / float64(time.Millisecond)
@@ -128,7 +128,7 @@ func (p *planMetrics) register(reg prometheus.Registerer, total func(string, str
 
 // answered counts an answer of the dial plan.
 func (p *planMetrics) answered(r *contract.ResolveResponse, err error, took time.Duration) {
-	p.asked.add()
+	p.asked.Add()
 	status := 0
 	switch {
 	case errors.Is(err, voice.ErrTimeout):
@@ -157,26 +157,4 @@ func (p *planMetrics) answered(r *contract.ResolveResponse, err error, took time
 	case 5:
 		p.e5xx.Add(1)
 	}
-}
-
-// rate counts by the second; roll is called once a second.
-type rate struct {
-	now     atomic.Int64
-	buckets [10]atomic.Int64
-}
-
-func (r *rate) add() { r.buckets[r.now.Load()].Add(1) }
-
-func (r *rate) roll() {
-	next := (r.now.Load() + 1) % int64(len(r.buckets))
-	r.buckets[next].Store(0)
-	r.now.Store(next)
-}
-
-func (r *rate) perSecond() float64 {
-	sum := int64(0)
-	for i := range r.buckets {
-		sum += r.buckets[i].Load()
-	}
-	return float64(sum) / float64(len(r.buckets))
 }

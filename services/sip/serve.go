@@ -152,7 +152,7 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		return
 	}
 	s.m.created.Add(1)
-	s.m.calls.add()
+	s.m.calls.Add()
 	s.m.dialogs.Add(1)
 	c.must(c.begin)
 }

@@ -212,8 +212,8 @@ func (s *Service) watchHealth(ctx context.Context) {
 			s.health.Set(checkFabric, obs.LevelFail, reason)
 		}
 		s.probeDialplan(ctx)
-		s.m.calls.roll()
-		s.m.dialplan.asked.roll()
+		s.m.calls.Roll()
+		s.m.dialplan.asked.Roll()
 		select {
 		case <-ctx.Done():
 			return

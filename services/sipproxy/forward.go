@@ -73,7 +73,7 @@ func (f *forwarding) start() {
 		}
 		s.m.reselected.Inc() // the node died: whoever restored the call knows the dialog
 	} else if f.invite {
-		s.rate.add()
+		s.rate.Add()
 	}
 	n := s.nodes.choose(nil)
 	if n == nil || s.tokens.Load() == nil {

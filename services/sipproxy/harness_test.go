@@ -19,13 +19,14 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
+	"parley/internal/httpapi/apitest"
 	"parley/internal/sipua/wire"
 	"parley/internal/voice"
 )
 
 func TestMain(m *testing.M) {
 	// fasthttp keeps one clock for the header Date in a process, from the first response on.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	goleak.VerifyTestMain(m, apitest.Clock())
 }
 
 const patience = 10 * time.Second // for what happens on other goroutines

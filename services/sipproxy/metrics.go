@@ -93,7 +93,7 @@ func (m *metrics) gauges(reg *prometheus.Registry, s *Service) {
 	obs.HealthGauge(reg, "sipproxy_health_level", obs.ScaleLevel, s.health)
 	obs.LinkState(reg, "sipproxy_config_node_status", "Whether the config service answers: 1 yes, 0 no.", nil,
 		func() (bool, string) { return m.configUp.Load(), "" })
-	gauge("sipproxy_calls_per_second_count", "New calls a second, mean of the last ten.", s.rate.perSecond)
+	gauge("sipproxy_calls_per_second_count", "New calls a second, mean of the last ten.", s.rate.PerSecond)
 	gauge("sipproxy_active_sip_nodes_count", "SIP nodes active at present: alive and not draining.", func() float64 {
 		_, active := s.nodes.counts()
 		return float64(active)
@@ -127,27 +127,4 @@ func (c nodeCapacity) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(descCapacity, prometheus.GaugeValue, v, n.id)
 	}
-}
-
-// callRate counts new calls in ten buckets of a second each.
-type callRate struct {
-	now     atomic.Int64 // bucket in use
-	buckets [10]atomic.Int64
-}
-
-func (r *callRate) add() { r.buckets[r.now.Load()].Add(1) }
-
-// roll begins the next second.
-func (r *callRate) roll() {
-	next := (r.now.Load() + 1) % int64(len(r.buckets))
-	r.buckets[next].Store(0)
-	r.now.Store(next)
-}
-
-func (r *callRate) perSecond() float64 {
-	sum := int64(0)
-	for i := range r.buckets {
-		sum += r.buckets[i].Load()
-	}
-	return float64(sum) / float64(len(r.buckets))
 }

@@ -70,7 +70,7 @@ type Service struct {
 	abuse  abuse
 	alive  *bindings
 	trace  *trace // nil = nothing is remembered
-	rate   callRate
+	rate   obs.Rate
 	tokens atomic.Pointer[sipua.Tokens] // nil until the key is there
 	seed   maphash.Seed                 // of To tags and loop hashes: stable for the life of the process
 	mark   string                       // what branches made by this process start with
@@ -176,7 +176,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.fetchKey(work) })
 	g.Go(func() error { return s.abuse.run(work, s.f, s.m, s.log) })
 	g.Go(func() error { return s.alive.run(work, s.ping) })
-	g.Go(func() error { return every(work, time.Second, s.rate.roll) })
+	g.Go(func() error { return every(work, time.Second, s.rate.Roll) })
 	g.Go(func() error { return every(work, probeInterval, func() { s.probe(work) }) })
 	g.Go(func() error {
 		s.health.Set(checkListeners, obs.LevelPass, "")

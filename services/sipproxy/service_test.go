@@ -314,22 +314,3 @@ func TestBindingsAreBounded(t *testing.T) {
 		t.Errorf("%d bindings after their end", n)
 	}
 }
-
-func TestCallRate(t *testing.T) {
-	var r callRate
-	for range 3 {
-		for range 10 {
-			r.add()
-		}
-		r.roll()
-	}
-	if got := r.perSecond(); got != 3 {
-		t.Errorf("%v calls a second, want 3", got)
-	}
-	for range 10 {
-		r.roll()
-	}
-	if got := r.perSecond(); got != 0 {
-		t.Errorf("%v calls a second after ten seconds of none", got)
-	}
-}
