@@ -13,7 +13,8 @@ import (
 	"parley/internal/voice"
 )
 
-// Serve answers REST on ln until ctx ends: what the front door knows of SIP nodes and of flows. Run must run as well.
+// Serve answers REST on ln until ctx ends: what the front door knows of SIP nodes, of flows and of
+// calls. Run must run as well.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	verify := s.verify
 	if verify == nil {
@@ -31,6 +32,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	huma.Register(server.API(), huma.Operation{
 		OperationID: "count-flows", Method: http.MethodGet, Path: "/api/v1/flows", Summary: "How many connections, bindings and transactions there are",
 	}, s.countFlows)
+	s.traceRoutes(server.API())
 	return server.Serve(ctx, ln)
 }
 

@@ -2,6 +2,7 @@ package sipproxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -68,6 +69,42 @@ func TestTraceHoldsACallAsItWentOverTheWire(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestTraceOverREST(t *testing.T) {
+	const uuid = "0123456789abcdef0123456789abcdef"
+	who := voice.Principal{Tenant: "demo", User: "sven", Roles: []voice.Role{voice.RoleSupervisor}}
+	h := start(t, func(o *Options) {
+		o.Node = newLocalNode()
+		o.Verify = func(context.Context, string) (voice.Principal, error) { return who, nil }
+	})
+	handle(t, t.Context(), h.f, contract.CDRGet, func(_ context.Context, k contract.CDRKey) (voice.CDR, error) {
+		if k.Tenant != "demo" || k.CallUUID != uuid {
+			return voice.CDR{}, voice.ErrNotFound
+		}
+		return voice.CDR{Tenant: "demo", CallUUID: uuid, SIPCallID: "rest-1"}, nil
+	})
+	talk(dial(t, "udp", h.address("udp")), "rest-1")
+	get := h.serveREST()
+	status, body := get("/api/v1/tenants/demo/calls/"+uuid+"/sip", "good")
+	var got CallTrace
+	if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 || len(got.Messages) < 10 || got.Messages[0].CallID != "rest-1" {
+		t.Errorf("the messages: %d %v\n%s", status, err, body)
+	}
+	status, body = get("/api/v1/tenants/demo/calls/"+uuid+"/sip.txt", "good")
+	if status != 200 || !strings.HasPrefix(body, "---- ") || strings.Count(body, "\n---- ") != len(got.Messages)-1 || !strings.Contains(body, "\nBYE sip:") {
+		t.Errorf("the messages as text: %d\n%s", status, body)
+	}
+	if status, _ = get("/api/v1/tenants/demo/calls/none/sip", "good"); status != 404 {
+		t.Errorf("a call that never was: %d", status)
+	}
+	if status, _ = get("/api/v1/tenants/acme/calls/"+uuid+"/sip", "good"); status != 403 {
+		t.Errorf("a call of another tenant: %d", status)
+	}
+	who.Roles = []voice.Role{voice.RoleAgent}
+	if status, _ = get("/api/v1/tenants/demo/calls/"+uuid+"/sip.txt", "good"); status != 403 {
+		t.Errorf("an agent: %d", status)
 	}
 }
 
