@@ -326,6 +326,7 @@ func (s *stage) check(name string) {
 		if e.Seq != uint64(i+1) {
 			s.t.Errorf("event %d has the number %d", i+1, e.Seq)
 		}
+		checkEvent(s.t, e)
 	}
 	if len(s.records) != 1 {
 		s.t.Errorf("%d records, want 1", len(s.records))
