@@ -17,21 +17,22 @@ type NodeRecord struct {
 	Version  string         `json:"version"`
 	Started  time.Time      `json:"started"`
 	Services []string       `json:"services"`
-	SIP      *SIPNodeRecord `json:"sip,omitempty"` // set when the node runs the sip service
-	Proxy    *ProxyRecord   `json:"proxy,omitempty"`
+	SIP      *SIPNodeRecord `json:"sip,omitempty"`   // set when the node runs the sip service
+	Proxy    *ProxyRecord   `json:"proxy,omitempty"` // set when it runs a front door, as every node with sip does
 }
 
-// SIPNodeRecord is what a SIP node offers to the front doors.
+// SIPNodeRecord is what a SIP node offers to the front doors. It is reached through the front door of its process.
 type SIPNodeRecord struct {
-	Address  string `json:"address"`  // host:port, SIP over UDP and TCP between nodes
-	Capacity int    `json:"capacity"` // calls it takes; 0 = no limit
-	Calls    int    `json:"calls"`    // calls it has
-	Draining bool   `json:"draining"` // no new calls
+	Capacity int  `json:"capacity"` // calls it takes; 0 = no limit
+	Calls    int  `json:"calls"`    // calls it has
+	Draining bool `json:"draining"` // no new calls
 }
 
-// ProxyRecord is where a front door is reached by other nodes.
+// ProxyRecord is where a front door is reached by other nodes, and where they may hear from it.
 type ProxyRecord struct {
-	Address string `json:"address"` // host:port, SIP over UDP and TCP between nodes
+	UDP   string   `json:"udp,omitempty"`   // host:port
+	TCP   string   `json:"tcp,omitempty"`   // host:port; large requests come this way
+	Hosts []string `json:"hosts,omitempty"` // addresses it may send from besides those
 }
 
 // ServiceStatus is one service of a node.

@@ -2,8 +2,8 @@ package sipua
 
 import "github.com/emiago/sipgo/sip"
 
-// Header fields between front door and SIP nodes. The front door takes them off everything that comes from, or goes
-// to, anybody else.
+// Header fields that the front door writes for the SIP node of its process. It takes them off everything that comes from
+// outside, other nodes included: what those say is in a [Pass].
 const (
 	HeaderTenant = "X-Parley-Tenant" // tenant the request belongs to, by the host it was sent to
 	HeaderSource = "X-Parley-Source" // where it came from: transport:address:port
@@ -17,6 +17,15 @@ type Node interface {
 	// CancelSIP says that the INVITE of tx is cancelled; the node still has to answer it, with 487 as a rule. reason is the
 	// Reason of the CANCEL (RFC 3326), "" when it had none.
 	CancelSIP(tx ServerTx, reason string)
+	// Load says how much the node has to do. It is asked for each new dialog and must be quick.
+	Load() Load
+}
+
+// Load is how much a SIP node has to do.
+type Load struct {
+	Calls    int  // calls in progress
+	Capacity int  // calls it takes at most; 0 = no limit
+	Draining bool // no new calls, because it stops or has not started yet
 }
 
 // ServerTx is a request the front door wants answered. It may be used from any goroutine.

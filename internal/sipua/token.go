@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"parley/internal/sipua/transport"
 )
@@ -50,40 +51,28 @@ var transports = []transport.Transport{transport.UDP, transport.TCP, transport.T
 // Encode writes f; its names must be shorter than 256 bytes.
 func (t *Tokens) Encode(f Flow) string {
 	b := make([]byte, 0, 96)
-	b = append(b, tokenVersion, 0)
-	for i, tr := range transports {
-		if tr == f.Transport {
-			b[1] = byte(i)
-		}
-	}
+	b = append(b, tokenVersion, byte(transportIndex(f.Transport)))
 	for _, s := range []string{f.Door, f.ID, f.Node} {
 		s = s[:min(len(s), maxName)]
 		b = append(append(b, byte(len(s))), s...)
 	}
 	b = appendAddr(appendAddr(b, f.Remote), f.Local)
-	return base64.RawURLEncoding.EncodeToString(append(b, t.mac(b)...))
+	return base64.RawURLEncoding.EncodeToString(append(b, t.macWith(b, nil)...))
 }
+
+func transportIndex(t transport.Transport) int { return max(slices.Index(transports, t), 0) }
 
 // Decode reads a token; ErrToken for anything that was not made by Encode with the same key.
 func (t *Tokens) Decode(token []byte) (Flow, error) {
-	b := make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
-	n, err := base64.RawURLEncoding.Strict().Decode(b, token)
-	if err != nil || n < macSize+2 || bytes.ContainsAny(token, "\r\n") { // the decoder passes over line breaks
-		return Flow{}, ErrToken
-	}
-	b, mac := b[:n-macSize], b[n-macSize:n]
-	if !hmac.Equal(mac, t.mac(b)) || b[0] != tokenVersion || int(b[1]) >= len(transports) {
+	b, mac, ok := open(token)
+	if !ok || b[0] != tokenVersion || int(b[1]) >= len(transports) || !t.signed(b, nil, mac) {
 		return Flow{}, ErrToken
 	}
 	f := Flow{Transport: transports[b[1]]}
-	b = b[2:]
-	for _, s := range []*string{&f.Door, &f.ID, &f.Node} {
-		if len(b) == 0 || len(b) < 1+int(b[0]) {
-			return Flow{}, ErrToken
-		}
-		*s, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	if b, ok = cutNames(b[2:], &f.Door, &f.ID, &f.Node); !ok {
+		return Flow{}, ErrToken
 	}
-	var ok, ok2 bool
+	var ok2 bool
 	f.Remote, b, ok = cutAddr(b)
 	f.Local, b, ok2 = cutAddr(b)
 	if !ok || !ok2 || len(b) != 0 {
@@ -92,10 +81,35 @@ func (t *Tokens) Decode(token []byte) (Flow, error) {
 	return f, nil
 }
 
-func (t *Tokens) mac(b []byte) []byte {
+// open takes a token apart: what it says, at least two bytes, and its signature.
+func open(token []byte) (b, mac []byte, ok bool) {
+	b = make([]byte, base64.RawURLEncoding.DecodedLen(len(token)))
+	n, err := base64.RawURLEncoding.Strict().Decode(b, token)
+	if err != nil || n < macSize+2 || bytes.ContainsAny(token, "\r\n") { // the decoder passes over line breaks
+		return nil, nil, false
+	}
+	return b[:n-macSize], b[n-macSize : n], true
+}
+
+func (t *Tokens) signed(b, with, mac []byte) bool { return hmac.Equal(mac, t.macWith(b, with)) }
+
+// macWith signs b together with something that is not in the token.
+func (t *Tokens) macWith(b, with []byte) []byte {
 	h := hmac.New(sha256.New, t.key)
 	h.Write(b)
+	h.Write(with)
 	return h.Sum(nil)[:macSize]
+}
+
+// cutNames reads strings that have their length before them.
+func cutNames(b []byte, names ...*string) (rest []byte, ok bool) {
+	for _, s := range names {
+		if len(b) == 0 || len(b) < 1+int(b[0]) {
+			return nil, false
+		}
+		*s, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	}
+	return b, true
 }
 
 // appendAddr writes length, address and port; length 0 is no address.

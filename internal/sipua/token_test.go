@@ -50,6 +50,41 @@ func TestTokensRefuseForgeries(t *testing.T) {
 	}
 }
 
+func TestPassesRoundTripAndRefuseForgeries(t *testing.T) {
+	tok, id := NewTokens([]byte("key one")), []byte("call-1")
+	passes := []Pass{
+		{From: "a", To: "b", Transport: transport.UDP},
+		{From: "node-1", To: "node-2", Transport: transport.WSS, Source: netip.MustParseAddrPort("[2001:db8::7]:40000")},
+	}
+	for _, p := range passes {
+		s := []byte(tok.EncodePass(p, id))
+		if got, err := tok.DecodePass(s, id); err != nil || got != p {
+			t.Errorf("DecodePass(EncodePass(%+v)) = %+v, %v", p, got, err)
+		}
+		if _, err := tok.DecodePass(s, []byte("call-2")); !errors.Is(err, ErrToken) {
+			t.Errorf("a pass of another call: %v", err)
+		}
+		if _, err := NewTokens([]byte("key two")).DecodePass(s, id); !errors.Is(err, ErrToken) {
+			t.Errorf("a pass of another cluster: %v", err)
+		}
+		if f, err := tok.Decode(s); !errors.Is(err, ErrToken) {
+			t.Errorf("a pass is read as a flow: %+v", f)
+		}
+		for i := range s {
+			bad := append([]byte(nil), s...)
+			if bad[i]++; bad[i] == s[i] {
+				continue
+			}
+			if got, err := tok.DecodePass(bad, id); err == nil {
+				t.Fatalf("byte %d changed: %+v", i, got)
+			}
+		}
+	}
+	if p, err := tok.DecodePass([]byte(tok.Encode(flows[1])), nil); !errors.Is(err, ErrToken) {
+		t.Errorf("a flow, which phones see, is read as a pass: %+v", p)
+	}
+}
+
 // FuzzTokens: what was not signed is refused, whatever it is, and nothing panics.
 func FuzzTokens(f *testing.F) {
 	tok := NewTokens([]byte("key"))

@@ -40,7 +40,11 @@ func printCluster(w io.Writer, c control.Cluster, now time.Time) error {
 }
 
 func printNode(w io.Writer, n contract.StatusReport, now time.Time) error {
-	if err := printf(w, "node %s: %s, version %s, up %s\n\n", n.Node, n.Level, n.Version, now.Sub(n.Started).Round(time.Second)); err != nil {
+	calls := ""
+	if n.Calls >= 0 { // it runs a SIP node
+		calls = fmt.Sprintf(", calls %d", n.Calls)
+	}
+	if err := printf(w, "node %s: %s, version %s, up %s%s\n\n", n.Node, n.Level, n.Version, now.Sub(n.Started).Round(time.Second), calls); err != nil {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)

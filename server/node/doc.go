@@ -4,7 +4,7 @@
 // [Run] is the whole life of a node: it locks the data directory, opens every listener (so that a port in use stops
 // the start before anything has happened), starts the services in the order they need one another, makes the
 // tenant of the first start, and waits. It ends when its context ends or a service fails; then the services stop in
-// reverse, the edges first, within [DrainTime].
+// reverse, the edges first, within [DrainTime] and the time calls get.
 //
 // State: the data directory. parley.db (configuration, unless a database server has it), jetstream/ (registrations,
 // events), tls/ (the self-signed certificate), run/ (the control socket), lock, and for the few moments of a

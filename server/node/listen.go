@@ -49,6 +49,9 @@ func (n *Node) sipListenError(err error) error {
 		if i := slices.Index(n.cfg.SIP.Listen, l.URL); i >= 0 {
 			return fmt.Errorf("sip.listen[%d]: %w", i, l)
 		}
+		if i := slices.Index(n.cfg.SIP.InternalListen, l.URL); i >= 0 {
+			return fmt.Errorf("sip.internal_listen[%d]: %w", i, l)
+		}
 	}
 	return fmt.Errorf("sip.listen: %w", err)
 }
@@ -80,15 +83,24 @@ func forPhones(listener, externalHost string) string {
 
 // machineAddress is an address of this machine that others may know; 127.0.0.1 if it has no other.
 func machineAddress() string {
-	const alone = "127.0.0.1"
+	if all := machineAddresses(); len(all) > 0 {
+		return all[0]
+	}
+	return "127.0.0.1" // the others will not reach this node, and say so
+}
+
+// machineAddresses are the addresses of this machine but loopback, at most maxHosts.
+func machineAddresses() []string {
+	const maxHosts = 32
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return alone // the others will not reach this node, and say so
+		return nil
 	}
+	var out []string
 	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && len(out) < maxHosts {
+			out = append(out, n.IP.String())
 		}
 	}
-	return alone
+	return out
 }

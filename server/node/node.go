@@ -21,7 +21,7 @@ import (
 	"parley/server/settings"
 )
 
-// DrainTime is how long a node may take to stop.
+// DrainTime is how long a node may take to stop, besides the time that calls get to end.
 const DrainTime = 10 * time.Second
 
 // Options are what a node is given besides its configuration.
@@ -143,7 +143,7 @@ func (n *Node) begin(ctx context.Context, provisioning *contract.ConfigApplyRequ
 func (n *Node) stop() error {
 	start := time.Now()
 	n.log.Info("stopping")
-	err := n.house.stop(DrainTime)
+	err := n.house.stop(DrainTime + n.cfg.Calls.Drain)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, s := range n.services {

@@ -13,6 +13,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/server/settings"
 )
@@ -31,6 +32,7 @@ type record struct {
 
 	mu    sync.Mutex // guards what follows
 	own   contract.NodeRecord
+	load  func() sipua.Load              // of the SIP node here; nil = none
 	peers map[string]contract.NodeRecord // by id, this node among them
 }
 
@@ -93,6 +95,10 @@ func (n *Node) checkStores() error {
 
 func (r *record) put(ctx context.Context, o fabric.PutOptions) (uint64, error) {
 	r.mu.Lock()
+	if r.load != nil {
+		l := r.load()
+		r.own.SIP = &contract.SIPNodeRecord{Capacity: l.Capacity, Calls: l.Calls, Draining: l.Draining}
+	}
 	b, err := json.Marshal(r.own)
 	r.mu.Unlock()
 	if err != nil {
@@ -167,6 +173,19 @@ func (r *record) update(change func(*contract.NodeRecord)) {
 	r.mu.Lock()
 	change(&r.own)
 	r.mu.Unlock()
+	r.renew()
+}
+
+// carriesCalls makes the record say how much the SIP node here has to do.
+func (r *record) carriesCalls(load func() sipua.Load) {
+	r.mu.Lock()
+	r.load = load
+	r.mu.Unlock()
+	r.renew()
+}
+
+// renew says at once what the node is.
+func (r *record) renew() {
 	select {
 	case r.poke <- struct{}{}:
 	default: // a renewal is due anyway

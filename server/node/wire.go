@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"parley/internal/contract"
@@ -117,7 +118,7 @@ func (n *Node) build(ctx context.Context) error {
 			return err
 		}
 		o := sipproxy.Options{
-			Fabric: n.fab, Directory: directory, Config: n.cfg.SIPProxy, Listen: n.cfg.SIP.Listen, ExternalHost: n.cfg.SIP.ExternalHost,
+			Fabric: n.fab, Directory: directory, Config: n.cfg.SIPProxy, Listen: n.cfg.SIP.Listen, Internal: n.cfg.SIP.InternalListen, ExternalHost: n.cfg.SIP.ExternalHost,
 			Certificates: certs, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version,
 		}
 		calls, err := n.callNode(open[settings.SIPNode])
@@ -135,10 +136,7 @@ func (n *Node) build(ctx context.Context) error {
 			return n.sipListenError(err)
 		}
 		n.reachedAt(s, svc.Addresses)
-		if a, ok := svc.Address(); ok {
-			at := reachable(a, n.cfg.SIP.ExternalHost)
-			n.record.update(func(r *contract.NodeRecord) { r.Proxy = &contract.ProxyRecord{Address: at} })
-		}
+		n.announceDoor(svc.ForNodes())
 		n.run(s, svc.Run, svc.Serve)
 		if err := n.settle(ctx, s); err != nil {
 			return err
@@ -203,6 +201,7 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	cfg.Direct = n.cfg.Media.Mode == settings.MediaDirect
 	return sip.New(sip.Options{
 		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof,
+		Changed:  n.record.renew,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})
 }
@@ -232,10 +231,30 @@ func (n *Node) startCalls(ctx context.Context, s *service, calls *sip.Service, f
 		return errors.New("sip.listen: the SIP node needs a udp:// or tcp:// listener")
 	}
 	calls.Attach(front, reachable(at, n.cfg.SIP.ExternalHost))
+	n.record.carriesCalls(calls.Load)
 	rest := n.rest(s, "Parley SIP node: calls in progress")
 	calls.Routes(rest.API())
 	n.run(s, calls.Run, rest.Serve)
 	return n.settle(ctx, s)
+}
+
+// announceDoor says in the node's record where other nodes reach its front door.
+func (n *Node) announceDoor(udp, tcp netip.AddrPort) {
+	// Listeners for nodes are on a network of their own, which is not the one phones know us by.
+	host := n.cfg.SIP.ExternalHost
+	if len(n.cfg.SIP.InternalListen) > 0 {
+		host = ""
+	}
+	at := func(a netip.AddrPort) string {
+		if !a.IsValid() {
+			return ""
+		}
+		return reachable(a, host)
+	}
+	door := &contract.ProxyRecord{UDP: at(udp), TCP: at(tcp), Hosts: machineAddresses()}
+	if door.UDP != "" || door.TCP != "" {
+		n.record.update(func(r *contract.NodeRecord) { r.Proxy = door })
+	}
 }
 
 // startFabric starts the embedded JetStream, if this node has one, and connects to it or to the one outside.
@@ -348,7 +367,7 @@ func (n *Node) phones() []web.SIPEndpoint {
 	var out []web.SIPEndpoint
 	for _, a := range n.addresses(settings.SIPProxy) {
 		u, err := url.Parse(a)
-		if err != nil || u.Scheme == "http" { // not for phones
+		if err != nil || u.Scheme == "http" || strings.HasPrefix(u.Scheme, sipproxy.InternalScheme) { // not for phones
 			continue
 		}
 		port, err := strconv.Atoi(u.Port())

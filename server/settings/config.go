@@ -48,6 +48,9 @@ type SIP struct {
 	Listen       []string `yaml:"listen"`        // udp://, tcp://, tls://, ws://, wss:// address:port; port 0 takes a free one
 	ExternalHost string   `yaml:"external_host"` // name or address that peers see instead of the one listened on
 	TLS          TLS      `yaml:"tls"`
+
+	// InternalListen is udp:// and tcp:// address:port for the other nodes and nobody else; empty: they come to Listen.
+	InternalListen []string `yaml:"internal_listen"`
 }
 
 // TLS is the certificate of tls and wss listeners; both empty: a self-signed one, made under the data directory.

@@ -56,16 +56,13 @@ func (k *checker) node(n Node, f Fabric) {
 	}
 }
 
-func (k *checker) sip(s SIP) {
-	if len(s.Listen) == 0 {
-		k.failf("sip.listen", `is empty; name at least one, such as "udp://0.0.0.0:5060"`)
-	}
-	seen := map[string]bool{}
-	for i, l := range s.Listen {
-		key := fmt.Sprintf("sip.listen[%d]", i)
+// listeners checks a list of URLs; seen holds those of all lists.
+func (k *checker) listeners(list string, urls []string, seen map[string]bool, schemes ...string) {
+	for i, l := range urls {
+		key := fmt.Sprintf("%s[%d]", list, i)
 		u, err := url.Parse(l)
-		if err != nil || !slices.Contains([]string{"udp", "tcp", "tls", "ws", "wss"}, u.Scheme) {
-			k.failf(key, "%q is no SIP listener; want udp://, tcp://, tls://, ws:// or wss:// with address and port, such as udp://0.0.0.0:5060", l)
+		if err != nil || !slices.Contains(schemes, u.Scheme) {
+			k.failf(key, "%q is no SIP listener; want %s:// with address and port, such as udp://0.0.0.0:5060", l, strings.Join(schemes, "://, "))
 			continue
 		}
 		if u.Path != "" && u.Scheme != "ws" && u.Scheme != "wss" {
@@ -77,6 +74,15 @@ func (k *checker) sip(s SIP) {
 		}
 		seen[l] = true
 	}
+}
+
+func (k *checker) sip(s SIP) {
+	if len(s.Listen) == 0 {
+		k.failf("sip.listen", `is empty; name at least one, such as "udp://0.0.0.0:5060"`)
+	}
+	seen := map[string]bool{}
+	k.listeners("sip.listen", s.Listen, seen, "udp", "tcp", "tls", "ws", "wss")
+	k.listeners("sip.internal_listen", s.InternalListen, seen, "udp", "tcp")
 	k.host("sip.external_host", s.ExternalHost)
 	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
 		k.failf("sip.tls", "cert and key belong together; set both, or neither for a self-signed certificate")

@@ -36,6 +36,7 @@ type Options struct {
 	Config    Config
 	Media     *media.Plane // ports for the audio of calls; nil = it always goes from phone to phone
 	Digest    Digest       // how callers prove who they are
+	Changed   func()       // is called when the node begins or ceases to take calls; nil = nobody wants to know
 	Registry  *prometheus.Registry
 	Health    *obs.Health // nil = one of its own
 	Log       *slog.Logger
@@ -59,6 +60,7 @@ type Service struct {
 	health *obs.Health
 	log    *slog.Logger
 	m      *metrics
+	told   func() // Options.Changed
 
 	pressure *pressure
 	plane    *media.Plane
@@ -113,11 +115,14 @@ func New(o Options) (*Service, error) {
 	if o.Health == nil {
 		o.Health = obs.NewHealth()
 	}
+	if o.Changed == nil {
+		o.Changed = func() {}
+	}
 	for _, c := range []string{checkSecret, checkDialplan, checkFabric} {
 		o.Health.Set(c, obs.LevelStarting, "starting")
 	}
 	s := &Service{
-		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, health: o.Health, log: o.Log,
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, told: o.Changed, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
@@ -197,7 +202,13 @@ func (s *Service) admitCallers(flow, nonce []byte) error {
 	s.tokens.Store(sipua.NewTokens(flow))
 	s.keeper.Store(k)
 	s.health.Set(checkSecret, obs.LevelPass, "")
+	s.told()
 	return nil
+}
+
+// Load implements sipua.Node.
+func (s *Service) Load() sipua.Load {
+	return sipua.Load{Calls: int(s.calls.Load()), Capacity: s.cfg.MaxCalls, Draining: s.drain.Load() || s.keeper.Load() == nil}
 }
 
 const healthTick = time.Second
@@ -242,6 +253,7 @@ func (s *Service) probeDialplan(ctx context.Context) {
 // empty ends the calls when the node stops.
 func (s *Service) empty() {
 	s.drain.Store(true)
+	s.told()
 	s.mu.Lock()
 	s.idle = make(chan struct{})
 	idle := s.idle

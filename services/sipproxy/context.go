@@ -46,8 +46,10 @@ type branch struct {
 	client   *txn.Client
 	local    *localTx
 	started  time.Time
-	heard    bool // any response came
-	done     bool // a final one, or none will come
+	door     *sipNode // the other node whose front door it went through; nil = none
+	assigned *sipNode // counts this as a call until it is refused
+	heard    bool     // any response came
+	done     bool     // a final one, or none will come
 	silence  *txn.Timer
 	timerC   *txn.Timer
 	cancelOn bool // cancel as soon as it is allowed
@@ -203,6 +205,9 @@ func (b *branch) response(status int, up []byte) {
 		f.respond(status, up)
 	default:
 		b.end()
+		if b.assigned != nil {
+			b.assigned.assigned.Add(-1)
+		}
 		f.count(b)
 		f.keepBest(status, up)
 		if status >= 600 {
@@ -302,10 +307,10 @@ func (b *branch) cancel() {
 }
 
 // another chooses the next node after b failed, if the request may be tried again: nothing final was passed up, nobody
-// cancelled it, and it is no request within a dialog of a node that is alive.
+// cancelled it, it is no request within a dialog of a node that is alive, and no other front door is to choose.
 func (f *forwarding) another(b *branch) bool {
 	r := f.route
-	if f.closed || f.cancelled || r.direction == outbound || b.node == "" || len(f.branches) >= maxBranches {
+	if f.closed || f.cancelled || r.direction == outbound || r.passed || b.node == "" || len(f.branches) >= maxBranches {
 		return false
 	}
 	if r.dialog && f.s.nodes.get(b.node) != nil {
@@ -324,12 +329,17 @@ func (f *forwarding) count(b *branch) {
 	f.s.m.responses.WithLabelValues(f.method, b.node, f.route.direction).Inc()
 }
 
-// nodeGone fails what waits for a node that died, so that it is tried elsewhere at once.
+// nodeGone fails what waits for a node that died, so that it is tried elsewhere at once, and takes back what its SIP node asked
+// phones for: nobody would hear their answers.
 func (s *Service) nodeGone(id string) {
 	s.layer.Each(func(shard *txn.Shard) {
 		for f := range live(shard) {
+			if r := &f.route; r.passed && r.pass.FromNode() && r.pass.From == id {
+				f.cancel(`Parley;text="the calling node is gone"`)
+				continue
+			}
 			for _, b := range slices.Clone(f.branches) {
-				if b.node == id && !b.done && f.route.direction == inbound {
+				if b.door != nil && b.door.id == id && !b.done {
 					b.failed(errNodeGone)
 				}
 			}

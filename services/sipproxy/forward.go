@@ -2,8 +2,6 @@ package sipproxy
 
 import (
 	"bytes"
-	"context"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 
 const (
 	maxDatagram = 1300 // bytes that go over UDP where there is a choice (RFC 3261 §18.1.1)
-	headroom    = 450  // what we add to a request: Via, Record-Route twice, what nodes are told
+	headroom    = 600  // what we add to a request: Via, Record-Route twice, a pass
 )
 
 // core is the Service as the transaction layer sees it.
@@ -24,13 +22,12 @@ type core struct{ *Service }
 // Request implements txn.Core.
 func (c core) Request(tx *txn.Server) {
 	s, m := c.Service, tx.Request()
-	fromNode := s.fromNode(m)
-	r := s.routeOf(m, fromNode)
+	r := s.routeOf(m, false)
 	f := s.open(tx.Shard(), tx, m, r)
 	tx.Local = f
 	f.loop = s.loopMark(m)
 	switch {
-	case s.draining.Load() && !r.dialog:
+	case s.draining.Load() && !r.dialog && !r.passed: // what another door gives us, it could give to nobody else
 		f.fail(503)
 	case m.Hops() == 0:
 		f.fail(483)
@@ -72,6 +69,9 @@ func (f *forwarding) start() {
 			return
 		}
 		s.m.reselected.Inc() // the node died: whoever restored the call knows the dialog
+	} else if r.passed { // the other front door has chosen, and chooses again when this node says 503
+		f.toNode(s.nodes.get(r.node), "true")
+		return
 	} else if f.invite {
 		s.rate.Add()
 	}
@@ -114,33 +114,25 @@ func (f *forwarding) toNode(n *sipNode, cached string) {
 	b := &branch{f: f, node: n.id, cached: cached, started: time.Now()}
 	f.branches = append(f.branches, b)
 	f.tried = append(f.tried, n.id)
-	if f.newDialog() {
+	if f.newDialog() && !n.local {
 		n.assigned.Add(1)
+		b.assigned = n
 	}
 	s.m.forwarded.WithLabelValues(f.method, inbound, n.id).Inc()
-	b.arm()
+	b.arm(n)
 	if n.local {
 		b.toLocal()
 		return
 	}
-	if len(f.req.Data)+headroom > maxDatagram {
-		b.dial(transport.TCP, n.addr)
-		return
-	}
-	flow, err := s.set.UDP(netip.AddrPort{}, n.addr)
-	if err != nil {
-		b.dial(transport.TCP, n.addr) // no UDP listener reaches it
-		return
-	}
-	b.send(flow)
+	b.toDoor(n)
 }
 
-// arm starts the timers of a branch: an early one against nodes that are dead though their record is not gone, and
-// Timer C.
-func (b *branch) arm() {
+// arm starts the timers of a branch: an early one against other nodes (n) that are dead though their record is not gone,
+// and Timer C.
+func (b *branch) arm(n *sipNode) {
 	f := b.f
-	if f.route.direction == inbound && !f.route.dialog {
-		b.silence = f.shard.After(f.s.cfg.Reselect, func() { b.silent() })
+	if n != nil && !n.local && !f.route.dialog {
+		b.silence = f.shard.After(f.s.cfg.Reselect, func() { b.silent(n) })
 	}
 	if f.invite {
 		b.timerC = f.shard.After(f.s.cfg.TimerC, b.timerCFired)
@@ -149,8 +141,9 @@ func (b *branch) arm() {
 
 // silent tries the next node beside one that said nothing. The first is not given up: should it answer after all, its
 // response counts like any other branch's.
-func (b *branch) silent() {
+func (b *branch) silent(n *sipNode) {
 	if !b.done && !b.heard {
+		n.silent.Store(true)
 		b.f.another(b)
 	}
 }
@@ -161,20 +154,14 @@ func (f *forwarding) toFlow(t sipua.Flow) {
 	b := &branch{f: f, node: t.Node, cached: "true", started: time.Now()}
 	f.branches = append(f.branches, b)
 	s.m.forwarded.WithLabelValues(f.method, outbound, t.Node).Inc()
-	b.arm()
+	b.arm(nil)
 	if t.Door != s.f.Node() {
 		f.route.drop = 0 // the front door that has the flow finds the token itself
-		door, ok := s.nodes.door(t.Door)
-		if !ok {
+		if door := s.nodes.door(t.Door); door != nil {
+			b.toDoor(door)
+		} else {
 			b.failed(txn.ErrSend)
-			return
 		}
-		flow, err := s.set.UDP(netip.AddrPort{}, door)
-		if err != nil {
-			b.dial(transport.TCP, door)
-			return
-		}
-		b.send(flow)
 		return
 	}
 	flow, ok := s.flowOf(t)
@@ -195,44 +182,13 @@ func (s *Service) flowOf(t sipua.Flow) (transport.Flow, bool) {
 	return flow, err == nil
 }
 
-// dial sends the request when a connection is there; connecting happens off the shard.
-func (b *branch) dial(t transport.Transport, to netip.AddrPort) {
-	s, shard := b.f.s, b.f.shard
-	go func() {
-		ctx, cancel := context.WithTimeout(s.run, 5*time.Second)
-		defer cancel()
-		flow, err := s.set.Dial(ctx, t, to, "")
-		shard.Do(func() {
-			switch {
-			case b.f.closed || b.done:
-			case b.cancelOn: // cancelled before it was sent
-				b.end()
-				b.f.finish()
-			case err == nil:
-				b.send(flow)
-			default: // RFC 3261 §18.1.1: then UDP, whatever the size
-				b.sendDatagram(to)
-			}
-		})
-	}()
-}
-
-func (b *branch) sendDatagram(to netip.AddrPort) {
-	flow, err := b.f.s.set.UDP(netip.AddrPort{}, to)
-	if err != nil {
-		b.failed(txn.ErrSend)
-		return
-	}
-	b.send(flow)
-}
-
 // send composes the request for the way it goes (RFC 3261 §16.6) and starts its transaction.
 func (b *branch) send(flow transport.Flow) {
 	f := b.f
 	id := f.s.branch(f.loop)
-	at := f.s.sideOf(flow, f.route.direction == outbound)
+	at := f.s.sideOf(flow, f.route.direction == outbound && b.door == nil)
 	head := appendVia(nil, at, id)
-	client, err := f.shard.Start(string(f.req.Method()), id, f.compose(head, at, b.node), flow, b)
+	client, err := f.shard.Start(string(f.req.Method()), id, f.compose(head, hop{at, b.node, b.door}), flow, b)
 	if err != nil {
 		b.failed(err)
 		return
@@ -240,17 +196,27 @@ func (b *branch) send(flow transport.Flow) {
 	b.client = client
 }
 
-// compose writes the request as it leaves: head, our Record-Route when we want to stay on the path, what SIP nodes are
-// told, and all else as it came.
-func (f *forwarding) compose(head []byte, at side, node string) []byte {
+// hop is where a request goes next: at is our side of it, the zero side for the SIP node in this process.
+type hop struct {
+	at   side
+	node string   // SIP node of the dialog
+	door *sipNode // the other node whose front door gets it; nil = none
+}
+
+// compose writes the request as it leaves: head, our Record-Route when we want to stay on the path, a pass for another front
+// door or what the SIP node of this process is told, and all else as it came.
+func (f *forwarding) compose(head []byte, h hop) []byte {
 	s, r := f.s, f.route
-	if tokens := s.tokens.Load(); f.newDialog() && tokens != nil && !(r.direction == outbound && r.flow.Door != s.f.Node()) {
-		head = f.appendRecordRoutes(head, tokens, at, node)
+	tokens := s.tokens.Load()
+	if tokens != nil && f.staysOnPath() {
+		head = f.appendRecordRoutes(head, tokens, h.at, h.node)
 	}
 	var tail []byte
-	if r.direction == inbound {
-		source := string(f.req.Flow.Transport()) + ":" + f.req.Flow.Remote().String()
-		tail = wire.AppendHeader(tail, sipua.HeaderSource, source)
+	switch {
+	case h.door != nil && tokens != nil:
+		head = f.appendPass(head, tokens, h.door)
+	case r.direction == inbound:
+		tail = wire.AppendHeader(tail, sipua.HeaderSource, f.source())
 		if f.tenant != "" {
 			tail = wire.AppendHeader(tail, sipua.HeaderTenant, f.tenant)
 		}
@@ -258,6 +224,23 @@ func (f *forwarding) compose(head []byte, at side, node string) []byte {
 	return wire.AppendForward(make([]byte, 0, len(f.req.Data)+640), &f.req.Message, &wire.Forward{
 		Head: head, Tail: tail, Source: f.req.Flow.Remote(), DropRoutes: r.drop, Hops: f.req.Hops() - 1,
 	})
+}
+
+// source is where the request came from: to us, or to the front door that gave it to us.
+func (f *forwarding) source() string {
+	if p := &f.route.pass; f.route.passed {
+		return string(p.Transport) + ":" + p.Source.String()
+	}
+	return string(f.req.Flow.Transport()) + ":" + f.req.Flow.Remote().String()
+}
+
+// staysOnPath tells whether we write a Record-Route: of two front doors, the one that has the phone does.
+func (f *forwarding) staysOnPath() bool {
+	r := &f.route
+	if r.direction == outbound {
+		return f.newDialog() && r.flow.Door == f.s.f.Node()
+	}
+	return f.newDialog() && !r.passed
 }
 
 // appendRecordRoutes writes the token of the phone's flow and of the node into our Record-Route. at is the side the request
@@ -303,51 +286,53 @@ func reasonIn(m *txn.Message) string {
 }
 
 // Ack implements txn.Core: the ACK to a 2xx goes the way of its dialog, without a transaction.
-func (c core) Ack(m *txn.Message) { c.ack(m, c.fromNode(m)) }
+func (c core) Ack(m *txn.Message) { c.ack(m, false) }
 
-func (s *Service) ack(m *txn.Message, fromNode bool) {
-	r := s.routeOf(m, fromNode)
+func (s *Service) ack(m *txn.Message, local bool) {
+	r := s.routeOf(m, local)
 	if r.status != 0 || !r.dialog || m.Hops() == 0 {
 		s.m.strays.Inc()
 		return
 	}
 	f := &forwarding{s: s, shard: m.Shard, req: m, route: r, method: "ACK"}
-	flow, ok := f.ackFlow()
-	if !ok {
+	if !f.sendAck() {
 		s.m.strays.Inc()
 		return
 	}
 	s.m.forwarded.WithLabelValues("ACK", r.direction, r.node).Inc()
-	if !flow.Valid() {
-		s.deliverLocal(f.compose(nil, side{}, r.node), nil)
-		return
-	}
-	at := s.sideOf(flow, r.direction == outbound)
-	// An ACK that cannot be sent is missed by the other side, which repeats its 2xx: the next one may get through.
-	_ = flow.Send(f.compose(appendVia(nil, at, s.branch(s.loopMark(m))), at, r.node))
 }
 
-// ackFlow is the way of an ACK; the zero Flow is the node in this process.
-func (f *forwarding) ackFlow() (flow transport.Flow, ok bool) {
+// sendAck sends the ACK on; false says that it has no way to go.
+func (f *forwarding) sendAck() bool {
 	s, r := f.s, &f.route
-	if r.direction == inbound {
+	switch {
+	case r.direction == inbound:
 		n := s.nodes.get(r.node)
-		if n == nil || n.local {
-			return flow, n != nil
+		switch {
+		case n == nil:
+			return false
+		case n.local:
+			s.deliverLocal(f.compose(nil, hop{node: r.node}), nil)
+		default:
+			f.ackToDoor(n, r.node)
 		}
-		flow, err := s.set.UDP(netip.AddrPort{}, n.addr)
-		return flow, err == nil
+	case r.flow.Door != s.f.Node():
+		door := s.nodes.door(r.flow.Door)
+		if door == nil {
+			return false
+		}
+		r.drop = 0
+		f.ackToDoor(door, r.node)
+	default:
+		flow, ok := s.flowOf(r.flow)
+		if !ok {
+			return false
+		}
+		at := s.sideOf(flow, true)
+		// An ACK that cannot be sent is missed by the other side, which repeats its 2xx: the next one may get through.
+		_ = flow.Send(f.compose(appendVia(nil, at, s.branch(s.loopMark(f.req))), hop{at: at, node: r.node}))
 	}
-	if r.flow.Door == s.f.Node() {
-		return s.flowOf(r.flow)
-	}
-	r.drop = 0
-	door, ok := s.nodes.door(r.flow.Door)
-	if !ok {
-		return flow, false
-	}
-	flow, err := s.set.UDP(netip.AddrPort{}, door)
-	return flow, err == nil
+	return true
 }
 
 // Stray implements txn.Core. RFC 6026 §8.4 forbids passing such a response on.

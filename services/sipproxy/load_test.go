@@ -69,7 +69,7 @@ func TestSippCalls(t *testing.T) {
 			}
 		}()
 		node := fmt.Sprint("127.0.0.1:", port)
-		h.announce("uas", &contract.SIPNodeRecord{Address: node})
+		h.announce("uas", node, &contract.SIPNodeRecord{})
 		eventually(t, "the answering sipp is there", func() bool { return listening(node) })
 		if err := sipp(t.Context(), t, "uac.xml", freePort(t), "-r", "100", "-m", fmt.Sprint(calls), "-d", "10", "-s", "9000", h.address("udp")); err != nil {
 			t.Fatal(err)

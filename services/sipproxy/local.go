@@ -28,7 +28,7 @@ type localTx struct {
 func (b *branch) toLocal() {
 	f := b.f
 	b.local = &localTx{b: b, shard: f.shard, done: make(chan struct{})}
-	if !f.s.deliverLocal(f.compose(nil, side{}, b.node), b.local) {
+	if !f.s.deliverLocal(f.compose(nil, hop{node: b.node}), b.local) {
 		b.end()
 		f.fail(400)
 	}

@@ -26,6 +26,7 @@ type metrics struct {
 	registrarLatency                          prometheus.Observer
 	nodeRecordErrors, watchErrors             prometheus.Counter
 	keepAlives, abuseLost, looped, flowFailed prometheus.Counter
+	foreignPasses                             prometheus.Counter
 	configUp                                  atomic.Bool
 	tenants                                   atomic.Int64 // as the config service said last
 }
@@ -84,6 +85,7 @@ func newMetrics(reg *prometheus.Registry, s *Service) *metrics {
 		looped:            counter("parley_sipproxy_loops_total", "Requests that came back to us unchanged."),
 		flowFailed:        counter("parley_sipproxy_flow_failed_total", "Requests to phones whose connection is gone."),
 	}
+	m.foreignPasses = counter("parley_sipproxy_foreign_passes_total", "Requests of other nodes refused, since they came from an address no node announces.")
 	m.gauges(reg, s)
 	return m
 }
@@ -122,7 +124,7 @@ func (c nodeCapacity) Describe(ch chan<- *prometheus.Desc) { ch <- descCapacity 
 func (c nodeCapacity) Collect(ch chan<- prometheus.Metric) {
 	for _, n := range c.nodes.cur.Load().list {
 		v := 0.0
-		if n.takesCalls() {
+		if l := n.now(); !l.Draining && free(l) {
 			v = 1
 		}
 		ch <- prometheus.MustNewConstMetric(descCapacity, prometheus.GaugeValue, v, n.id)

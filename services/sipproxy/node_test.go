@@ -19,6 +19,7 @@ type localNode struct {
 	invites  map[sipua.ServerTx]*sip.Request
 	hold     bool // ring, but do not answer
 	status   int  // answer INVITEs with this; 0 = 200
+	load     sipua.Load
 }
 
 func newLocalNode() *localNode {
@@ -69,6 +70,12 @@ func (n *localNode) repeat(tx sipua.ServerTx, res *sip.Response, again time.Dura
 			n.repeat(tx, res, 2*again)
 		}
 	})
+}
+
+func (n *localNode) Load() sipua.Load {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.load
 }
 
 func (n *localNode) CancelSIP(tx sipua.ServerTx, _ string) {

@@ -2,9 +2,11 @@ package sipproxy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,8 +47,8 @@ func TestCall(t *testing.T) {
 		t.Run("remote node, "+network, func(t *testing.T) {
 			h := start(t, nil)
 			a, b := newRemoteNode(t, "a"), newRemoteNode(t, "b")
-			h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
-			h.announce("b", &contract.SIPNodeRecord{Address: b.addr(), Draining: true})
+			h.announce("a", a.addr(), &contract.SIPNodeRecord{})
+			h.announce("b", b.addr(), &contract.SIPNodeRecord{Draining: true})
 			talk(dial(t, network, h.address(network)), "c1")
 			eventually(t, "the node saw it in order", func() bool { return slices.Equal(a.methods("c1"), dialogMethods) })
 			if got := b.methods("c1"); len(got) > 0 {
@@ -78,7 +80,7 @@ func TestInviteIsAnswered100AtOnce(t *testing.T) {
 	h := start(t, nil)
 	a := newRemoteNode(t, "a")
 	a.set(func() { a.mute = true })
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 	p := dial(t, "udp", h.address("udp"))
 	p.invite("c1")
 	if m := p.read(); m.Status() != 100 || m.Tag(wire.To) != nil {
@@ -117,7 +119,7 @@ func TestCancel(t *testing.T) {
 		h := start(t, nil)
 		a := newRemoteNode(t, "a")
 		a.set(func() { a.hold = true })
-		h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+		h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 		check(t, h)
 		eventually(t, "the node got CANCEL and ACK", func() bool { return slices.Equal(a.methods("c1"), []string{"INVITE", "CANCEL", "ACK"}) })
 	})
@@ -125,7 +127,7 @@ func TestCancel(t *testing.T) {
 		h := start(t, nil)
 		a := newRemoteNode(t, "a")
 		a.set(func() { a.mute = true })
-		h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+		h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 		p := dial(t, "udp", h.address("udp"))
 		c := p.invite("c1")
 		p.expect("100")
@@ -152,7 +154,7 @@ func TestReselection(t *testing.T) {
 	begin := func(t *testing.T, reselect time.Duration) (*house, *phone, *remoteNode, *remoteNode) {
 		h := start(t, func(o *Options) { o.Config.Reselect = reselect })
 		a, b := newRemoteNode(t, "a"), newRemoteNode(t, "b")
-		h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+		h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 		return h, dial(t, "udp", h.address("udp")), a, b
 	}
 	t.Run("node says nothing", func(t *testing.T) {
@@ -160,7 +162,7 @@ func TestReselection(t *testing.T) {
 		a.set(func() { a.mute = true })
 		p.invite("c1")
 		p.expect("100")
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		second(t, h, p, a, b)
 	})
 	t.Run("node says 503", func(t *testing.T) {
@@ -168,7 +170,7 @@ func TestReselection(t *testing.T) {
 		a.set(func() { a.hold = true })
 		p.invite("c1")
 		p.expect("180")
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		a.finish(a.last("INVITE"), 503)
 		second(t, h, p, a, b)
 		eventually(t, "a got its ACK", func() bool { return slices.Equal(a.methods("c1"), []string{"INVITE", "ACK"}) })
@@ -178,7 +180,7 @@ func TestReselection(t *testing.T) {
 		a.set(func() { a.hold = true })
 		p.invite("c1")
 		p.expect("180")
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		h.kill("a")
 		second(t, h, p, a, b)
 	})
@@ -187,7 +189,7 @@ func TestReselection(t *testing.T) {
 		c := p.invite("c1")
 		c.answered()
 		c.request("ACK")
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		h.kill("a")
 		eventually(t, "a is gone", func() bool { return h.s.nodes.get("a") == nil })
 		c.request("BYE")
@@ -200,7 +202,7 @@ func TestReselection(t *testing.T) {
 		h, p, a, b := begin(t, 20*time.Second)
 		a.set(func() { a.status = 503 })
 		b.set(func() { b.status = 503 })
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		p.invite("c1")
 		p.expect("503")
 	})
@@ -208,7 +210,7 @@ func TestReselection(t *testing.T) {
 		h, p, a, b := begin(t, 20*time.Second)
 		a.set(func() { a.status = 486 })
 		b.set(func() { b.status = 486 })
-		h.announce("b", &contract.SIPNodeRecord{Address: b.addr()})
+		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
 		p.invite("c1")
 		p.expect("486")
 		if n := len(a.methods("c1")) + len(b.methods("c1")); n > 2 { // INVITE and ACK of one node
@@ -220,7 +222,7 @@ func TestReselection(t *testing.T) {
 func TestCapacity(t *testing.T) {
 	h := start(t, nil)
 	a := newRemoteNode(t, "a")
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr(), Capacity: 3, Calls: 1})
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{Capacity: 3, Calls: 1})
 	p := dial(t, "udp", h.address("udp"))
 	for i, want := range []string{"200", "200", "503"} { // two more fit, though no new record came
 		p.invite(fmt.Sprint("c", i))
@@ -229,14 +231,14 @@ func TestCapacity(t *testing.T) {
 	if v := h.metric("sipproxy_sip_node_is_capacity_available", "sip_node_id=a"); v != 0 {
 		t.Errorf("capacity available = %v", v)
 	}
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr(), Capacity: 3, Calls: 2})
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{Capacity: 3, Calls: 2})
 	p.invite("c9")
 	p.expect("200")
 }
 
 func TestChooseSpreadsByFreeCapacity(t *testing.T) {
-	table := newNodeTable("self", true)
-	table.put(&sipNode{id: "self", local: true, sip: true, capacity: 1000})
+	var own atomic.Int64
+	table := newNodeTable("self", func() sipua.Load { return sipua.Load{Calls: int(own.Load()), Capacity: 1000} })
 	table.put(&sipNode{id: "big", sip: true, capacity: 3000})
 	table.put(&sipNode{id: "full", sip: true, capacity: 10, calls: 10})
 	table.put(&sipNode{id: "leaving", sip: true, capacity: 1000, draining: true})
@@ -244,14 +246,34 @@ func TestChooseSpreadsByFreeCapacity(t *testing.T) {
 		t.Errorf("of equals %q was chosen, not the node of this process", n.id)
 	}
 	for range 2000 {
-		table.choose(nil).assigned.Add(1)
+		if n := table.choose(nil); n.local {
+			own.Add(1)
+		} else {
+			n.assigned.Add(1)
+		}
 	}
-	self, big := table.get("self").assigned.Load(), table.get("big").assigned.Load()
+	self, big := own.Load(), table.get("big").assigned.Load()
 	if self+big != 2000 || self < 400 || self > 600 {
 		t.Errorf("self got %d, big %d; want a quarter and three", self, big)
 	}
 	if n := table.choose([]string{"self", "big"}); n != nil {
 		t.Errorf("chose %q of what must not be chosen", n.id)
+	}
+	own.Store(1000)
+	table.get("big").assigned.Store(3000)
+	if n := table.choose(nil); n == nil || !n.local {
+		t.Errorf("nobody has room, and %v is to say so; want the node of this process", n)
+	}
+	table.put(&sipNode{id: "big", sip: true, capacity: 3000})
+	table.put(&sipNode{id: "mute", sip: true})
+	table.get("mute").silent.Store(true)
+	for range 100 {
+		if n := table.choose(nil); n.id != "big" {
+			t.Fatalf("chose %q, which is full or has just said nothing", n.id)
+		}
+	}
+	if n := table.choose([]string{"self", "big"}); n == nil || n.id != "mute" {
+		t.Errorf("chose %v; the silent one is better than none", n)
 	}
 }
 
@@ -299,18 +321,19 @@ func TestOrderWithinADialog(t *testing.T) {
 }
 
 func TestNodesAreToldWhoAsksAndStrangersCannotSayIt(t *testing.T) {
-	h := start(t, nil)
-	a := newRemoteNode(t, "a")
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+	node := newLocalNode()
+	h := start(t, func(o *Options) { o.Node = node })
 	p := dial(t, "tcp", h.address("tcp"))
 	p.invite("c1", "X-Parley-Tenant: forged", "x-parley-source: forged", "Route: <sip:10.9.9.9;lr>")
 	p.expect("200")
-	m := a.last("INVITE")
-	if strings.Contains(string(m.Data), "forged") || string(m.Lookup(sipua.HeaderSource)) != "tcp:"+p.addr() || m.Has(wire.Route) {
-		t.Errorf("the node got\n%s", m.Data)
+	node.mu.Lock()
+	defer node.mu.Unlock()
+	m := node.requests[0]
+	if text := m.String(); strings.Contains(text, "forged") || m.GetHeader(sipua.HeaderSource).Value() != "tcp:"+p.addr() || m.Route() != nil {
+		t.Errorf("the node got\n%s", text)
 	}
-	if m.Hops() != 69 {
-		t.Errorf("Max-Forwards = %d", m.Hops())
+	if m.MaxForwards().Val() != 69 {
+		t.Errorf("Max-Forwards = %d", m.MaxForwards().Val())
 	}
 }
 
@@ -427,7 +450,7 @@ func TestNodeCancelsItsCall(t *testing.T) {
 func TestRemoteNodeCallsPhone(t *testing.T) {
 	h := start(t, nil)
 	a := newRemoteNode(t, "a")
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 	p := dial(t, "tcp", h.address("tcp"))
 	p.send(p.registerLines(1)...)
 	p.expect("200")
@@ -435,7 +458,7 @@ func TestRemoteNodeCallsPhone(t *testing.T) {
 	r := h.registered[0]
 	h.mu.Unlock()
 	token := h.s.tokens.Load().Encode(sipua.Flow{Door: "n1", Transport: transport.TCP, ID: r.Flow, Remote: r.Source, Node: "a"})
-	a.send(text("INVITE sip:1001@"+p.addr()+" SIP/2.0", "Via: SIP/2.0/UDP "+a.addr()+";branch=z9hG4bKout", "Route: <sip:"+token+"@"+h.address("udp")+";lr>",
+	a.send(text("INVITE sip:1001@"+p.addr()+" SIP/2.0", "Via: SIP/2.0/UDP "+a.addr()+";branch=z9hG4bKout", a.passTo(h, "o2"), "Route: <sip:"+token+"@"+h.address("udp")+";lr>",
 		"From: <sip:9000@demo.local>;tag=n", "To: <sip:1001@demo.local>", "Call-ID: o2", "CSeq: 1 INVITE", "X-Parley-Tenant: inside", "Content-Length: 0"), addrPort(h.address("udp")))
 	m := p.expect("INVITE")
 	if strings.Contains(string(m.Data), "X-Parley") {
@@ -480,15 +503,18 @@ func TestLoopAndFlowFailure(t *testing.T) {
 	node := newLocalNode()
 	h := start(t, func(o *Options) { o.Node = node })
 	a := newRemoteNode(t, "a")
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
-	h.s.nodes.put(&sipNode{id: "n1", local: true, sip: true, draining: true}) // so that a is chosen
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{})
+	node.mu.Lock()
+	node.load.Draining = true // so that a is chosen
+	node.mu.Unlock()
 	p := dial(t, "udp", h.address("udp"))
 	a.set(func() { a.mute = true })
 	p.invite("c1")
 	p.expect("100")
 	eventually(t, "the node has it", func() bool { return a.last("INVITE") != nil })
 	// The node sends it back as it came: its own Via on top, and ours below.
-	back := strings.Replace(string(a.last("INVITE").Data), "\r\nVia:", "\r\nVia: SIP/2.0/UDP "+a.addr()+";branch=z9hG4bKback\r\nVia:", 1)
+	back := regexp.MustCompile(`Route: <sip:Ag[^\r]*\r\n`).ReplaceAllString(string(a.last("INVITE").Data), "")
+	back = strings.Replace(back, "\r\nVia:", "\r\nVia: SIP/2.0/UDP "+a.addr()+";branch=z9hG4bKback\r\nVia:", 1)
 	a.send([]byte(back), addrPort(h.address("udp")))
 	eventually(t, "the loop is found", func() bool { return h.metric("parley_sipproxy_loops_total") == 1 })
 

@@ -27,6 +27,10 @@ func (s *Service) receive(msg transport.Message) {
 		s.layer.Receive(m, msg.Flow, msg.Flow, msg.Received)
 		return
 	}
+	if s.notForUs(m, msg.Flow) {
+		s.m.strays.Inc()
+		return
+	}
 	s.m.requests.of(method).Inc()
 	switch {
 	case method == "other":
@@ -34,19 +38,22 @@ func (s *Service) receive(msg transport.Message) {
 		s.refuse(msg.Flow, m, 501, "", "Allow", wire.Allow)
 	case method == "REGISTER":
 		s.register(msg.Flow, msg.Received, m)
-	case method == "OPTIONS" && m.Tag(wire.To) == nil && !s.routed(m):
+	case method == "OPTIONS" && m.Tag(wire.To) == nil && !s.routed(m, msg.Flow):
 		s.options(msg.Flow, m)
 	case !s.layer.Receive(m, msg.Flow, s.replyFlow(msg.Flow, m), msg.Received) && method != "ACK":
 		s.refuse(msg.Flow, m, 503, "", "Retry-After", s.retryAfter())
 	}
 }
 
-// routed tells whether m shows a token of ours: only then it has somewhere to go.
-func (s *Service) routed(m *wire.Message) bool {
+// routed tells whether m shows a token or pass of ours: only then it has somewhere to go.
+func (s *Service) routed(m *wire.Message, flow transport.Flow) bool {
 	if !m.Has(wire.Route) {
 		return false
 	}
-	_, ok := s.topToken(m)
+	if _, ok := s.topToken(m); ok {
+		return true
+	}
+	_, ok := s.passOf(m, flow)
 	return ok
 }
 

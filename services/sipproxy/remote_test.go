@@ -12,6 +12,8 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/sipua"
+	"parley/internal/sipua/transport"
 	"parley/internal/sipua/wire"
 )
 
@@ -125,6 +127,12 @@ func (n *remoteNode) set(fn func()) {
 	fn()
 }
 
+// passTo is the Route with which the node gives a request to the front door of h.
+func (n *remoteNode) passTo(h *house, callID string) string {
+	pass := sipua.Pass{From: n.id, To: h.f.Node(), Transport: transport.UDP}
+	return "Route: <sip:" + h.s.tokens.Load().EncodePass(pass, []byte(callID)) + "@" + h.address("udp") + ";lr>"
+}
+
 // methods lists what came with a Call-ID, retransmissions left out, in order.
 func (n *remoteNode) methods(callID string) (out []string) {
 	n.mu.Lock()
@@ -155,9 +163,9 @@ func (n *remoteNode) last(method string) *wire.Message {
 }
 
 // announce writes a node's record into the bucket, as its node does, and waits until the front door has it.
-func (h *house) announce(id string, r *contract.SIPNodeRecord) {
+func (h *house) announce(id, at string, r *contract.SIPNodeRecord) {
 	h.t.Helper()
-	b, err := json.Marshal(contract.NodeRecord{ID: id, SIP: r})
+	b, err := json.Marshal(contract.NodeRecord{ID: id, SIP: r, Proxy: &contract.ProxyRecord{UDP: at}})
 	if err != nil {
 		h.t.Fatal(err)
 	}

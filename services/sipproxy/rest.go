@@ -83,9 +83,12 @@ func (s *Service) listNodes(ctx context.Context, _ *struct{}) (*nodesOutput, err
 	out := &nodesOutput{}
 	out.Body.Nodes = []NodeView{}
 	for _, n := range s.nodes.cur.Load().list {
-		v := NodeView{ID: n.id, Local: n.local, Capacity: n.capacity, Calls: n.calls, Assigned: n.assigned.Load(), Draining: n.draining, Available: n.takesCalls()}
-		if n.addr.IsValid() {
-			v.Address = n.addr.String()
+		l := n.now()
+		v := NodeView{ID: n.id, Local: n.local, Capacity: l.Capacity, Calls: l.Calls, Assigned: n.assigned.Load(), Draining: l.Draining, Available: !l.Draining && free(l)}
+		if n.udp.IsValid() {
+			v.Address = n.udp.String()
+		} else if n.tcp.IsValid() {
+			v.Address = n.tcp.String()
 		}
 		out.Body.Nodes = append(out.Body.Nodes, v)
 	}

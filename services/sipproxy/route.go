@@ -21,17 +21,27 @@ type route struct {
 	drop      int        // Route values that are ours
 	flow      sipua.Flow // of the token, when there was one
 	token     bool
-	node      string // SIP node of the dialog; "" for one that has to be chosen
-	dialog    bool   // the request belongs to a dialog
-	status    int    // not 0: it goes nowhere, and this is the answer
+	node      string     // SIP node of the dialog; "" for one that has to be chosen
+	dialog    bool       // the request belongs to a dialog
+	pass      sipua.Pass // of the front door that gave it to us
+	passed    bool       // there is such a one
+	status    int        // not 0: it goes nowhere, and this is the answer
 }
 
-// routeOf decides by our token in the topmost Route values (RFC 3261 §16.4, RFC 5626 §5.3). A request that came over the
-// very flow of the token is the phone's, so it goes to the node. One from a SIP node goes to the flow. Anybody else who shows
-// the token is a phone whose NAT gave it another address: to the node, which looks at the dialog's tags.
-func (s *Service) routeOf(m *txn.Message, fromNode bool) route {
+// routeOf decides where a request goes. What the SIP node of this process (local) or, with a pass, that of another one sends
+// goes to the flow of the token in its Route (RFC 5626 §5.3). What another front door gives us with a pass is for the SIP
+// node of this process. Everybody else speaks to SIP nodes only: within a dialog to the one that a token of ours names
+// (RFC 3261 §16.4), however he came by it, since the node looks at the dialog's tags.
+func (s *Service) routeOf(m *txn.Message, local bool) route {
 	r := route{direction: inbound, dialog: m.Tag(wire.To) != nil}
+	if !local {
+		r.pass, r.passed = s.passOf(&m.Message, m.Flow)
+	}
 	for v := range m.Values(wire.Route) {
+		if r.passed && r.drop == 0 {
+			r.drop = 1
+			continue
+		}
 		f, ok := s.tokenIn(v)
 		if !ok {
 			break // a value that is not ours ends what we may take off
@@ -41,7 +51,14 @@ func (s *Service) routeOf(m *txn.Message, fromNode bool) route {
 		}
 	}
 	switch {
-	case r.token && fromNode:
+	case r.passed && !r.pass.FromNode():
+		r.node, r.drop = s.f.Node(), maxValues
+		if s.node == nil { // it ran one a moment ago
+			r.status = 503
+		}
+	case r.passed && (!r.token || r.flow.Door != s.f.Node()):
+		r.status = 430 // RFC 5626 §5.3.1: no such flow here
+	case r.token && (local || r.passed):
 		r.direction = outbound
 		r.node = r.flow.Node
 	case !r.dialog:
@@ -54,7 +71,7 @@ func (s *Service) routeOf(m *txn.Message, fromNode bool) route {
 			r.node = s.f.Node() // some peers follow neither Record-Route nor Contact; the node knows its dialogs by their tags
 		}
 	}
-	if r.direction == inbound && r.dialog && r.node == "" {
+	if r.direction == inbound && r.dialog && r.node == "" && r.status == 0 {
 		r.status = 481
 	}
 	return r
@@ -62,41 +79,31 @@ func (s *Service) routeOf(m *txn.Message, fromNode bool) route {
 
 // tokenIn reads the token of one Route value.
 func (s *Service) tokenIn(value []byte) (sipua.Flow, bool) {
+	tokens := s.tokens.Load()
+	user, ok := userOf(value)
+	if tokens == nil || !ok {
+		return sipua.Flow{}, false
+	}
+	f, err := tokens.Decode(user)
+	return f, err == nil
+}
+
+// userOf is the user part of the URI of a Route value.
+func userOf(value []byte) ([]byte, bool) {
 	var (
 		a wire.Address
 		u wire.URI
 	)
-	tokens := s.tokens.Load()
-	if tokens == nil || !wire.ParseAddress(value, &a) || !wire.ParseURI(a.URI, &u) || len(u.User) == 0 {
-		return sipua.Flow{}, false
+	if !wire.ParseAddress(value, &a) || !wire.ParseURI(a.URI, &u) {
+		return nil, false
 	}
-	f, err := tokens.Decode(u.User)
-	return f, err == nil
-}
-
-// fromNode tells whether a SIP node sent m: it is not over the flow of the token, which is the phone's, even when
-// phone and node share a host.
-func (s *Service) fromNode(m *txn.Message) bool {
-	if !s.nodes.isNode(m.Flow.Remote(), m.Flow.Transport().Reliable()) {
-		return false
-	}
-	if f, ok := s.topToken(&m.Message); ok {
-		return !sameFlow(f, m.Flow)
-	}
-	return true
+	return u.User, len(u.User) > 0
 }
 
 // topToken reads the token of the topmost Route value.
 func (s *Service) topToken(m *wire.Message) (sipua.Flow, bool) {
 	top, _, _ := wire.Next(m.Get(wire.Route))
 	return s.tokenIn(top)
-}
-
-func sameFlow(f sipua.Flow, flow transport.Flow) bool {
-	if f.ID != "" || flow.ID() != "" {
-		return f.ID == flow.ID()
-	}
-	return f.Remote == flow.Remote()
 }
 
 // nodeOfURI finds the node whose contact a Request-URI is: for peers that do not follow Record-Route.

@@ -7,6 +7,8 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ type Options struct {
 	Directory    *contract.Directory // tenants by host; nil = every request is of no tenant
 	Config       Config
 	Listen       []string                // see transport.Options.Listen
+	Internal     []string                // udp and tcp listeners for other nodes, and nobody else; none = they come to Listen
 	ExternalHost string                  // name or address that peers see instead of the one listened on; "" = the latter
 	Certificates *transport.Certificates // for tls and wss listeners
 	Node         sipua.Node              // the SIP node of this process; nil = none
@@ -61,6 +64,11 @@ type Service struct {
 	reg      *prometheus.Registry
 	verify   httpapi.Verifier
 	version  string
+
+	listen   int              // listeners for everybody, the first of the set
+	internal []netip.AddrPort // listeners for other nodes; set by Open
+	ownUDP   netip.AddrPort   // of them, or of all; invalid = none. As internal
+	ownTCP   netip.AddrPort   //
 
 	set    *transport.Set
 	layer  *txn.Layer
@@ -111,10 +119,15 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		f: o.Fabric, dir: o.Directory, cfg: o.Config, external: o.ExternalHost, node: o.Node,
 		health: o.Health, log: o.Log, reg: o.Registry, verify: o.Verify, version: o.Version,
-		nodes: newNodeTable(o.Fabric.Node(), o.Node != nil), bans: newBans(),
+		listen: len(o.Listen), bans: newBans(),
 		alive: newBindings(o.Config.KeepAliveInterval, o.Config.MaxBindings),
 		seed:  maphash.MakeSeed(), run: context.Background(), closers: make(chan struct{}, maxClosers),
 	}
+	var live func() sipua.Load
+	if o.Node != nil {
+		live = o.Node.Load
+	}
+	s.nodes = newNodeTable(o.Fabric.Node(), live)
 	s.workers = newWorkers(s.runRegister)
 	s.trace = newTrace(o.Config.Trace)
 	s.scratch.New = func() any { return new(wire.Message) }
@@ -130,8 +143,8 @@ func New(o Options) (*Service, error) {
 		sent = s.trace.sent
 	}
 	set, err := transport.New(transport.Options{
-		Listen: o.Listen, Handler: s.receive, Closed: s.closed, Sent: sent, Certificates: o.Certificates, Origins: o.Config.Origins,
-		Banned: s.bans.Banned, Trusted: s.nodes.trusts, Abuse: s.abuse.report,
+		Listen: slices.Concat(o.Listen, o.Internal), Handler: s.receive, Closed: s.closed, Sent: sent, Certificates: o.Certificates, Origins: o.Config.Origins,
+		Banned: s.banned, Trusted: s.nodes.trusts, Abuse: s.abuse.report,
 		Limits: o.Config.Limits, Sockets: o.Config.UDPSockets, Registerer: o.Registry, Log: o.Log,
 	})
 	if err != nil {
@@ -142,15 +155,57 @@ func New(o Options) (*Service, error) {
 }
 
 // Open binds the listeners; messages wait in the kernel until Run.
-func (s *Service) Open() error { return s.set.Open() }
+func (s *Service) Open() error {
+	if err := s.set.Open(); err != nil {
+		return err
+	}
+	all := s.set.Addresses()
+	ours := all[s.listen:]
+	if len(ours) == 0 {
+		ours = all
+	}
+	for _, a := range ours {
+		scheme, rest, _ := strings.Cut(a, "://")
+		at, err := netip.ParseAddrPort(rest)
+		switch {
+		case err != nil: // a path after it: no listener for nodes
+			continue
+		case scheme == string(transport.UDP) && !s.ownUDP.IsValid():
+			s.ownUDP = at
+		case scheme == string(transport.TCP) && !s.ownTCP.IsValid():
+			s.ownTCP = at
+		}
+		if len(all) > s.listen {
+			s.internal = append(s.internal, at)
+		}
+	}
+	return nil
+}
+
+// banned tells whether a source is not to be served. Hosts of other nodes are, come what may: a forger who sends wrong
+// passwords in their name must not part the cluster.
+func (s *Service) banned(a netip.Addr) bool { return s.bans.Banned(a) && !s.nodes.trusts(a) }
 
 // Close frees the listeners of a Service that was opened and never run.
 func (s *Service) Close() error { return s.set.Close() }
 
-// Addresses lists the listeners as URLs with their real ports.
-func (s *Service) Addresses() []string { return s.set.Addresses() }
+// Addresses lists the listeners as URLs with their real ports; those for other nodes have a scheme of their own.
+func (s *Service) Addresses() []string {
+	all := s.set.Addresses()
+	for i := s.listen; i < len(all); i++ {
+		all[i] = InternalScheme + all[i]
+	}
+	return all
+}
 
-// Address is where other nodes reach this front door: its first UDP listener, or TCP when there is none.
+// InternalScheme begins the URL of a listener for other nodes only.
+const InternalScheme = "internal+"
+
+// ForNodes is where other nodes reach this front door once it is open: the internal listeners, or else the first for
+// everybody. Either may be invalid.
+func (s *Service) ForNodes() (udp, tcp netip.AddrPort) { return s.ownUDP, s.ownTCP }
+
+// Address is where peers reach this front door: its first UDP listener, or TCP when there is none.
 func (s *Service) Address() (netip.AddrPort, bool) {
 	if a, ok := s.set.Address(transport.UDP); ok {
 		return a, true
@@ -177,6 +232,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.abuse.run(work, s.f, s.m, s.log) })
 	g.Go(func() error { return s.alive.run(work, s.ping) })
 	g.Go(func() error { return every(work, time.Second, s.rate.Roll) })
+	g.Go(func() error { return every(work, time.Second, s.watchCapacity) })
 	g.Go(func() error { return every(work, probeInterval, func() { s.probe(work) }) })
 	g.Go(func() error {
 		s.health.Set(checkListeners, obs.LevelPass, "")
@@ -285,9 +341,15 @@ func (s *Service) probe(ctx context.Context) {
 	} else {
 		s.health.Set(checkRegistrar, obs.LevelDegraded, "the registrar does not answer: phones cannot register")
 	}
-	if known, active := s.nodes.counts(); active > 0 {
+}
+
+// watchCapacity says by health whether there is a SIP node that takes calls, once there was one: a node of this process starts after
+// its front door.
+func (s *Service) watchCapacity() {
+	if _, active := s.nodes.counts(); active > 0 {
+		s.nodes.seen.Store(true)
 		s.health.Set(checkNodes, obs.LevelPass, "")
-	} else if known > 0 || s.nodes.seen.Load() {
+	} else if s.nodes.seen.Load() {
 		s.health.Set(checkNodes, obs.LevelDegraded, "no SIP node takes calls")
 	}
 }

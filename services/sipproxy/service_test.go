@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +18,6 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/sipua"
-	"parley/internal/sipua/transport"
-	"parley/internal/sipua/wire"
 	"parley/internal/voice"
 )
 
@@ -97,81 +94,23 @@ func directory(t *testing.T, f *fabric.Fabric, tenants ...voice.Tenant) *contrac
 func TestTenantByHost(t *testing.T) {
 	f := fabrictest.New(t)
 	dir := directory(t, f, voice.Tenant{Name: "acme", Domains: []string{"acme.example"}})
-	a := newRemoteNode(t, "a")
-	h := startOn(t, f, func(o *Options) { o.Directory = dir })
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+	node := newLocalNode()
+	h := startOn(t, f, func(o *Options) { o.Directory, o.Node = dir, node })
 	p := dial(t, "udp", h.address("udp"))
 	ours := &call{p: p, id: "t1", to: "<sip:1@acme.example>", target: "sip:1@ACME.example"}
 	ours.request("INVITE")
 	p.expect("200")
-	if got := string(a.last("INVITE").Lookup(sipua.HeaderTenant)); got != "acme" {
-		t.Errorf("tenant = %q", got)
+	node.mu.Lock()
+	if got := node.requests[0].GetHeader(sipua.HeaderTenant); got == nil || got.Value() != "acme" {
+		t.Errorf("tenant = %v", got)
 	}
+	node.mu.Unlock()
 	theirs := &call{p: p, id: "t2", to: "<sip:1@elsewhere>", target: "sip:1@elsewhere"}
 	theirs.request("INVITE")
 	p.expect("404") // no tenant has this host, and there is no default
 	if v := h.metric("sipproxy_tenants_count"); v != 1 {
 		t.Errorf("sipproxy_tenants_count = %v", v)
 	}
-}
-
-// TestTwoFrontDoors: two platforms' front doors live in one process, and a node reaches a phone at the one it does
-// not talk to.
-func TestTwoFrontDoors(t *testing.T) {
-	server := fabrictest.Server(t, t.TempDir())
-	one := startOn(t, fabrictest.Connect(t, server, "n1"), nil)
-	f2 := fabrictest.Connect(t, server, "n2")
-	reg := prometheus.NewRegistry()
-	two, err := New(Options{Fabric: f2, Config: DefaultConfig(), Listen: []string{"udp://127.0.0.1:0"}, Registry: reg})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := two.Open(); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- two.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	eventually(t, "the second has its key", func() bool { return two.tokens.Load() != nil })
-	a := newRemoteNode(t, "a")
-	one.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
-	at, _ := two.Address()
-	for id, address := range map[string]string{"n1": one.address("udp"), "n2": at.String()} {
-		record, err := json.Marshal(contract.NodeRecord{ID: id, Proxy: &contract.ProxyRecord{Address: address}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f2.Bucket(fabric.BucketNodes).Put(t.Context(), fabric.Key(id), record, fabric.PutOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	eventually(t, "the front doors know each other and the node", func() bool {
-		_, ok := two.nodes.door("n1")
-		_, ok2 := one.s.nodes.door("n2")
-		return ok && ok2 && two.nodes.get("a") != nil
-	})
-	p := dial(t, "tcp", one.address("tcp")) // the phone's connection is at the first
-	p.send(p.registerLines(1)...)
-	p.expect("200")
-	one.mu.Lock()
-	r := one.registered[0]
-	one.mu.Unlock()
-	token := one.s.tokens.Load().Encode(sipua.Flow{Door: "n1", Transport: transport.TCP, ID: r.Flow, Remote: r.Source, Node: "a"})
-	a.send(text("INVITE sip:1001@"+p.addr()+" SIP/2.0", "Via: SIP/2.0/UDP "+a.addr()+";branch=z9hG4bKout", "Route: <sip:"+token+"@"+at.String()+";lr>",
-		"From: <sip:9000@demo.local>;tag=n", "To: <sip:1001@demo.local>", "Call-ID: x1", "CSeq: 1 INVITE", "Content-Length: 0"), at)
-	m := p.expect("INVITE")
-	p.answer(m, 200, one.address("tcp"))
-	eventually(t, "the node got the answer", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return slices.ContainsFunc(a.seen, func(m *wire.Message) bool { return m.Status() == 200 })
-	})
 }
 
 func TestDrainLetsRequestsFinish(t *testing.T) {
@@ -220,7 +159,7 @@ func TestREST(t *testing.T) {
 			return voice.Principal{Tenant: "demo", User: "u", Roles: []voice.Role{role}}, nil
 		}
 	})
-	h.announce("far", &contract.SIPNodeRecord{Address: "127.0.0.1:5999", Capacity: 10, Calls: 10})
+	h.announce("far", "127.0.0.1:5999", &contract.SIPNodeRecord{Capacity: 10, Calls: 10})
 	get := h.serveREST()
 	status, body := get("/api/v1/nodes", "good")
 	var nodes struct{ Nodes []NodeView }

@@ -293,7 +293,7 @@ func FuzzRedact(f *testing.F) {
 func TestTraceKnowsNodes(t *testing.T) {
 	h := start(t, nil)
 	a := newRemoteNode(t, "a")
-	h.announce("a", &contract.SIPNodeRecord{Address: a.addr()})
+	h.announce("a", a.addr(), &contract.SIPNodeRecord{})
 	p := dial(t, "udp", h.address("udp"))
 	talk(p, "through-a")
 	got, err := h.traceOf("through-a", "")
