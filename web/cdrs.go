@@ -169,6 +169,7 @@ func (s *Server) cdrSource(ctx context.Context, q contract.CDRQuery) (contract.C
 type cdrView struct {
 	cdrRow
 	Base     string
+	Ladder   string // address of its SIP messages
 	Reason   string
 	EndedBy  string
 	Timeline timeline
@@ -181,7 +182,7 @@ func (s *Server) cdr(r *request) error {
 		return err
 	}
 	v := &cdrView{
-		cdrRow: rowOf(&c), Base: tenantPath(r.tenant, "cdrs"), Reason: c.Reason, Timeline: timelineOf(&c),
+		cdrRow: rowOf(&c), Base: tenantPath(r.tenant, "cdrs"), Ladder: tenantPath(r.tenant, "calls", c.CallUUID), Reason: c.Reason, Timeline: timelineOf(&c),
 		EndedBy: map[string]string{"caller": "the caller", "callee": "the called side", "system": "the platform"}[c.EndedBy],
 	}
 	for _, f := range []fact{

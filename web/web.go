@@ -213,6 +213,9 @@ func (s *Server) routes(app *fiber.App) {
 	app.Get("/t/:tenant/cdrs.csv", s.signedIn(reader, s.exportCDRs))
 	app.Get("/t/:tenant/cdrs/:call", s.signedIn(reader, s.cdr))
 
+	app.Get("/t/:tenant/calls/:call", s.signedIn(reader, s.call))
+	app.Get("/t/:tenant/calls/:call/sip.txt", s.signedIn(reader, s.callText))
+
 	app.Get("/t/:tenant/history", s.signedIn(reader, s.history))
 
 	app.Get("/tenants", s.signedIn(system, s.tenants))

@@ -1,0 +1,127 @@
+package web
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/voice"
+)
+
+// callEvents is how many events of one call are shown.
+const callEvents = 500
+
+// callView is the page of one call: its SIP messages as a ladder, beside its events.
+type callView struct {
+	Call            string
+	Caller, Dialled string
+	Live            bool
+	Outcome         outcomeName
+	Talk, State     string
+	Node            string
+	Start           time.Time
+	Calls           string // address of the live calls
+	Record          string // address of the record; "" while there is none
+	Download        string
+	MayHangUp       bool
+	Ladder          ladder
+	NoTrace         string // why there are no messages
+	Lost            bool
+	Silent          string
+}
+
+// call answers the page of a call, in progress or over.
+func (s *Server) call(r *request) error {
+	uuid := r.param("call")
+	v := &callView{Call: uuid, Calls: tenantPath(r.tenant, "calls"), Download: tenantPath(r.tenant, "calls", uuid, "sip.txt")}
+	c, err := contract.TraceCall(r.ctx, s.f, s.board.nodeIDs(), r.tenant, uuid)
+	events, err2 := s.eventsOf(r, uuid)
+	if err2 != nil {
+		return err2
+	}
+	callID := ""
+	switch {
+	case err != nil && c.CDR == nil && c.Live == nil:
+		if !errors.Is(err, voice.ErrNotFound) || len(events) == 0 {
+			return err
+		}
+		v.NoTrace = "This call has just ended, and its record is being written. Open the page again in a moment."
+		v.Caller, v.Dialled, v.Start = events[0].ANI, events[0].DNIS, events[0].Time
+	case c.CDR != nil:
+		callID = v.over(c.CDR)
+	default:
+		callID = v.inProgress(c.Live)
+		v.MayHangUp = r.who.MayWrite(r.tenant)
+	}
+	switch {
+	case err != nil && v.NoTrace == "":
+		v.NoTrace = "No front door keeps SIP messages: the setting sipproxy.trace is 0, or none answers."
+	case len(c.Messages) == 0 && v.NoTrace == "":
+		v.NoTrace = "The front door remembers messages for a while only, and those of this call are forgotten."
+		if !c.Lost {
+			v.NoTrace = "The front door has no messages of this call. It began to remember when it was last started."
+		}
+	}
+	v.Lost, v.Silent = c.Lost && len(c.Messages) > 0, strings.Join(c.Silent, ", ")
+	v.Ladder = drawLadder(callID, v.Caller, c.Messages, events)
+	return r.page("call", "Call of "+v.Caller, navOf(v.Live), v)
+}
+
+// navOf is the entry of the navigation a call is found under.
+func navOf(live bool) string {
+	if live {
+		return "calls"
+	}
+	return "cdrs"
+}
+
+func (v *callView) over(c *voice.CDR) (callID string) {
+	row := rowOf(c)
+	v.Caller, v.Dialled, v.Outcome, v.Talk = row.Caller, row.Dialled, row.Outcome, row.Talk
+	v.Start, v.Node, v.Record = c.Start, c.Node, row.Href
+	return c.SIPCallID
+}
+
+func (v *callView) inProgress(c *contract.LiveCall) (callID string) {
+	v.Live = true
+	v.Caller, v.Dialled = cmp.Or(c.Caller, "anonymous"), cmp.Or(c.Dialled, "–")
+	v.State, v.Start, v.Node = c.State, c.Start, c.Node
+	return c.SIPCallID
+}
+
+// eventsOf reads the events of a call that are still in the stream.
+func (s *Server) eventsOf(r *request, uuid string) ([]voice.CallEvent, error) {
+	list, err := s.f.Read(r.ctx, fabric.StreamCalls, fabric.Filter("call", r.tenant, uuid, fabric.Rest), callEvents)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]voice.CallEvent, 0, len(list))
+	for _, m := range list {
+		var e voice.CallEvent
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			return nil, fmt.Errorf("event %d of CALLS: %w", m.Seq, err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// callText answers the SIP messages of a call as a text to keep.
+func (s *Server) callText(r *request) error {
+	uuid := r.param("call")
+	c, err := contract.TraceCall(r.ctx, s.f, s.board.nodeIDs(), r.tenant, uuid)
+	if err != nil {
+		return err
+	}
+	r.c.Attachment("call-" + url.PathEscape(uuid) + ".txt")
+	r.c.Set(fiber.HeaderContentType, "text/plain; charset=utf-8")
+	return r.c.SendString(c.Text())
+}
