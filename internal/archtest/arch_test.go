@@ -110,6 +110,7 @@ var gates = []struct {
 	{"github.com/gofiber/fiber", []string{"internal/httpapi", "web"}},
 	{"github.com/valyala/fasthttp", []string{"internal/httpapi", "web"}},
 	{"github.com/emiago/sipgo", []string{"internal/sipua", "services/sipproxy", "services/sip", "e2e"}},
+	{"github.com/miekg/dns", []string{"internal/sipua/locate"}},
 	{"modernc.org/sqlite", []string{"internal/store"}},
 	{"github.com/jackc/pgx", []string{"internal/store"}},
 	{"database/sql", []string{"internal/store"}},
