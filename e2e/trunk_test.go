@@ -21,7 +21,7 @@ func TestTrunkBothWays(t *testing.T) {
 	file := provision(t, fmt.Sprintf(`tenants:
   - name: demo
     dns:
-      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:127.0.0.2:%s", prefix: "0", replace-prefix: "49"}}}
+      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:127.0.0.2:%s", prefix: "0", replace-prefix: "49", trusted-source: address}}}
 `, port))
 	if out, code := p.cli("apply", "-f", file); code != 0 {
 		t.Fatalf("apply: %s", out)

@@ -21,6 +21,10 @@ type Flow struct {
 	Local     netip.AddrPort      // UDP: the address it is reached from, so that its NAT lets us in
 	Remote    netip.AddrPort      // where it is
 	Node      string              // SIP node of the dialog; "" when there is none yet
+
+	// Of a connection that the door opens itself (ID is "", Transport tcp or tls):
+	Name       string // what the certificate must say; "" = the address
+	Unverified bool   // whatever the certificate says
 }
 
 // ErrToken is returned for everything that is no token of ours.
@@ -41,8 +45,9 @@ func NewTokens(key []byte) *Tokens { return &Tokens{key: append([]byte(nil), key
 const TokenSecret = "flow-token"
 
 const (
-	tokenVersion = 1
-	macSize      = 10 // bytes of the signature; 80 bits are out of reach for somebody who must ask us for each guess
+	tokenVersion = 2
+	unverified   = 0x80 // bit of the byte of the transport
+	macSize      = 10   // bytes of the signature; 80 bits are out of reach for somebody who must ask us for each guess
 	maxName      = 255
 )
 
@@ -52,7 +57,10 @@ var transports = []transport.Transport{transport.UDP, transport.TCP, transport.T
 func (t *Tokens) Encode(f Flow) string {
 	b := make([]byte, 0, 96)
 	b = append(b, tokenVersion, byte(transportIndex(f.Transport)))
-	for _, s := range []string{f.Door, f.ID, f.Node} {
+	if f.Unverified {
+		b[1] |= unverified
+	}
+	for _, s := range []string{f.Door, f.ID, f.Node, f.Name} {
 		s = s[:min(len(s), maxName)]
 		b = append(append(b, byte(len(s))), s...)
 	}
@@ -65,11 +73,11 @@ func transportIndex(t transport.Transport) int { return max(slices.Index(transpo
 // Decode reads a token; ErrToken for anything that was not made by Encode with the same key.
 func (t *Tokens) Decode(token []byte) (Flow, error) {
 	b, mac, ok := open(token)
-	if !ok || b[0] != tokenVersion || int(b[1]) >= len(transports) || !t.signed(b, nil, mac) {
+	if !ok || b[0] != tokenVersion || int(b[1]&^unverified) >= len(transports) || !t.signed(b, nil, mac) {
 		return Flow{}, ErrToken
 	}
-	f := Flow{Transport: transports[b[1]]}
-	if b, ok = cutNames(b[2:], &f.Door, &f.ID, &f.Node); !ok {
+	f := Flow{Transport: transports[b[1]&^unverified], Unverified: b[1]&unverified != 0}
+	if b, ok = cutNames(b[2:], &f.Door, &f.ID, &f.Node, &f.Name); !ok {
 		return Flow{}, ErrToken
 	}
 	var ok2 bool

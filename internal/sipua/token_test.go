@@ -11,6 +11,7 @@ import (
 var flows = []Flow{
 	{},
 	{Door: "node-1", Transport: transport.UDP, Remote: netip.MustParseAddrPort("192.0.2.1:5060"), Local: netip.MustParseAddrPort("[2001:db8::1]:5060"), Node: "node-2"},
+	{Door: "n", Transport: transport.TLS, Remote: netip.MustParseAddrPort("192.0.2.1:5061"), Name: "sip.example.com", Unverified: true},
 	{Door: "n", Transport: transport.WSS, ID: "1a2b3c-77", Remote: netip.MustParseAddrPort("[2001:db8::7]:40000")},
 }
 

@@ -10,6 +10,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 // side is an end of a call.
@@ -47,6 +48,8 @@ type party struct {
 	display string // display name as sent, without quotes
 	shown   string // number to show
 	trunk   string
+	dialled string // "" = as in the Request-URI
+	leave   func() // gives back the place among the calls of trunk; nil = it has none
 }
 
 // call is one call. After it was made its fields belong to its mailbox.
@@ -73,6 +76,9 @@ type call struct {
 	forwards int
 	diverted []string
 	trunks   []contract.RouteTarget // still to try
+	exit     *trunk.Exit            // the trunk it leaves by; nil = none
+	hop      int                    // the target of exit that is tried
+	silence  func()                 // stops the timer of a target that says nothing
 	branches []*branch              // of the attempt in progress and those before whose end is awaited
 	current  int                    // index of the attempt's first branch
 	best     outcome                // the final response that says most, of the attempt
@@ -151,6 +157,7 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 	defer c.show()
 	c.plan, c.trunks, c.late, c.best = plan, nil, false, outcome{}
 	c.current = len(c.branches)
+	c.leaveTrunk()
 	c.diverted = append(c.diverted, plan.Diverted...)
 	switch plan.Kind {
 	case contract.RouteDevice:
@@ -159,8 +166,7 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 		if c.id.kind == voice.CallInternal {
 			c.id.kind = voice.CallOutbound
 		}
-		c.trunks = plan.Trunks
-		c.nextTrunk()
+		c.leaveByTrunk(plan.Trunks)
 	case contract.RouteReject:
 		c.fail(outcome{status: plan.Status, reason: plan.Reason})
 	default:
@@ -187,18 +193,6 @@ func (c *call) callDevice() {
 			}
 		})
 	})
-}
-
-// nextTrunk tries the next trunk, in the order of the dial plan.
-func (c *call) nextTrunk() {
-	if len(c.trunks) == 0 {
-		c.unreached(c.best.orElse(503, "no trunk takes the call"), "", voice.StateOk)
-		return
-	}
-	t := c.trunks[0]
-	c.trunks = c.trunks[1:]
-	c.current = len(c.branches)
-	c.ring([]contract.Binding{{Contact: numberAt(t.Contact, t.Number)}}, t.DN)
 }
 
 func (o outcome) orElse(status int, reason string) outcome {
@@ -284,6 +278,10 @@ func (c *call) finish(o outcome, by string) {
 	c.phase = over
 	c.show()
 	c.stopRepeats()
+	c.leaveTrunk()
+	if c.from.leave != nil {
+		c.from.leave()
+	}
 	c.closeAudio()
 	c.life()
 	c.w.record(c.cdr(o, by))

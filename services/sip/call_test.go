@@ -7,6 +7,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 const sdpAnswer = "v=0\r\no=- 2 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n"
@@ -202,6 +203,67 @@ func TestTrunkFailsOver(t *testing.T) {
 	s.check("trunk-fails-over")
 	if r := s.records[0]; r.TrunkOut != "gw2" || r.Type != voice.CallOutbound {
 		t.Errorf("record %+v", r)
+	}
+}
+
+// leaveBy makes a number that goes out by trunks.
+func (s *stage) leaveBy(number string, trunks ...string) {
+	p := &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: number}
+	for _, dn := range trunks {
+		p.Trunks = append(p.Trunks, contract.RouteTarget{DN: dn, Contact: "sip:192.0.2.10", Number: dn + "-" + number})
+	}
+	s.plans[number] = p
+}
+
+// A target that says nothing at all is given up for the next one, and hung up when it answers after all.
+func TestTrunkTargetSilent(t *testing.T) {
+	s := newStage(t)
+	s.leaveBy("0123", "gw1")
+	s.hops = map[string]int{"gw1": 2}
+	s.call("0123")
+	dead := s.last("INVITE", "gw1-0123")
+	s.pass(trunkPatience)
+	alive := s.last("INVITE", "gw1-0123")
+	if alive == dead || !dead.cancel {
+		t.Fatalf("the second target was not tried:\n%s", s.ladder.String())
+	}
+	alive.answer(100, "")
+	s.pass(2 * trunkPatience) // it works on it, and that is enough
+	alive.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	dead.answer(200, sdpAnswer)
+	s.last("BYE", "gw1-0123").answer(200, "")
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "gw1-0123").answer(200, "")
+	s.check("trunk-target-silent")
+	if r := s.records[0]; r.Outcome != voice.OutcomeAnswered || r.TrunkOut != "gw1" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// No target is reached and the next trunk is full: the caller hears 503 with Retry-After, at once.
+func TestNoTrunkTakesTheCall(t *testing.T) {
+	s := newStage(t)
+	s.leaveBy("0123", "gw1", "gw2")
+	s.full = map[string]error{"gw2": trunk.ErrFull}
+	in := s.call("0123")
+	s.last("INVITE", "gw1-0123").answer(statusNoFlow, "")
+	s.check("no-trunk-takes-the-call")
+	if in.last.StatusCode != 503 || in.last.GetHeader("Retry-After") == nil {
+		t.Errorf("the caller got\n%s", in.last)
+	}
+}
+
+// Busy is an answer, and no reason to ask others.
+func TestBusyBeyondTheTrunk(t *testing.T) {
+	s := newStage(t)
+	s.leaveBy("0123", "gw1", "gw2")
+	s.hops = map[string]int{"gw1": 2}
+	in := s.call("0123")
+	s.last("INVITE", "gw1-0123").answer(486, "")
+	s.check("trunk-busy")
+	if in.last.StatusCode != 486 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 // branch is one place that is called.
@@ -17,15 +18,17 @@ type branch struct {
 	tx      sipua.ClientTx
 	seq     uint32 // CSeq of the INVITE
 	trunk   string
-	final   bool // it has answered, or will not
-	given   bool // given up: a CANCEL went, or would have gone
+	exit    *trunk.Exit // of the trunk; nil = it is no trunk
+	hop     int         // the target of exit
+	final   bool        // it has answered, or will not
+	given   bool        // given up: a CANCEL went, or would have gone
 	rings   bool
 	host    netip.Addr
 	attempt int
 }
 
 // ring calls contacts at once (RFC 3261 §16.6 has the idea; here each is a dialog of its own).
-func (c *call) ring(contacts []contract.Binding, trunk string) {
+func (c *call) ring(contacts []contract.Binding, by string) {
 	c.phase = alerting
 	if len(contacts) > c.cfg.MaxContacts {
 		contacts = contacts[:c.cfg.MaxContacts]
@@ -40,14 +43,17 @@ func (c *call) ring(contacts []contract.Binding, trunk string) {
 	c.noAnswer = c.w.after(ring, func() { c.must(c.nobodyAnswers) })
 	first := c.current
 	for i := range contacts {
-		c.start(&contacts[i], trunk)
+		c.start(&contacts[i], by)
 	}
 	c.attemptDone(first)
 }
 
 // start sends the INVITE to one contact.
-func (c *call) start(to *contract.Binding, trunk string) {
-	b := &branch{trunk: trunk, attempt: c.current, leg: &leg{callID: c.legID(len(c.branches) + 1), tag: c.w.id(), contact: c.contact}}
+func (c *call) start(to *contract.Binding, by string) {
+	b := &branch{trunk: by, attempt: c.current, leg: &leg{callID: c.legID(len(c.branches) + 1), tag: c.w.id(), contact: c.contact}}
+	if by != "" {
+		b.exit, b.hop = c.exit, c.hop
+	}
 	c.branches = append(c.branches, b)
 	fail := func(status int, reason string) {
 		b.final = true
@@ -57,22 +63,23 @@ func (c *call) start(to *contract.Binding, trunk string) {
 		fail(500, "the contact "+to.Contact+" cannot be read")
 		return
 	}
-	route, host := c.w.route(to)
+	route, host := c.wayTo(b, to)
 	if route == "" {
 		fail(480, "no way to "+to.Contact)
 		return
 	}
 	b.leg.routes = []string{route}
 	b.leg.routes = append(b.leg.routes, to.Path...)
-	b.leg.local = c.callerAddress(b.leg.tag)
-	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + c.domain + ">"
+	number, domain := c.seenBy(b)
+	b.leg.local = c.callerAddress(number, domain, b.leg.tag)
+	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + domain + ">"
 	req := b.leg.request(sip.INVITE, c.w.id(), hopsLeft(c.invite))
 	b.seq = b.leg.seq
 	passRequest(c.invite, req)
 	for _, n := range c.diverted {
-		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(n)+"@"+c.domain+">"))
+		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(c.divertedAs(b, n))+"@"+domain+">"))
 	}
-	c.assertCaller(req)
+	c.assertCaller(number, domain, req)
 	c.hosts[callee] = host
 	if err := c.carry(caller, c.invite, req); err != nil {
 		o := badMedia(err)
@@ -91,9 +98,7 @@ func (c *call) start(to *contract.Binding, trunk string) {
 	}
 	b.tx = tx
 	c.pending++
-	if trunk != "" {
-		c.w.trunk(c.id.tenant, trunk, 0)
-	}
+	b.sent()
 }
 
 // calledNumber is who the branch calls, for To and the events.
@@ -106,7 +111,12 @@ func (c *call) calledNumber(b *branch) string {
 
 // branchSaid handles a response, or the error that none will come.
 func (c *call) branchSaid(b *branch, res *sip.Response, err error) {
+	if b.exit != nil {
+		res, err = c.trunkSaid(b, res, err)
+	}
 	switch {
+	case err != nil && b.exit != nil:
+		c.branchEnded(b, outcome{status: 503, reason: "trunk " + b.trunk + ": " + err.Error()})
 	case err != nil:
 		c.branchEnded(b, outcome{status: 480, reason: "no answer from the phone: " + err.Error()})
 	case res.StatusCode < 200:
@@ -116,9 +126,6 @@ func (c *call) branchSaid(b *branch, res *sip.Response, err error) {
 	case res.IsSuccess():
 		c.branchAnswered(b, res)
 	default:
-		if b.trunk != "" && !b.final {
-			c.w.trunk(c.id.tenant, b.trunk, res.StatusCode)
-		}
 		c.branchEnded(b, outcome{status: res.StatusCode, reason: res.Reason, res: res})
 	}
 }
@@ -285,8 +292,7 @@ func (c *call) attemptDone(first int) {
 		return
 	}
 	o := c.best.orElse(480, "nobody answered")
-	if c.plan.Kind == contract.RouteTrunk && (o.status >= 500 && o.status < 600 || o.status == 408 || o.res == nil) {
-		c.nextTrunk()
+	if c.elsewhere(o) {
 		return
 	}
 	switch o.status {
@@ -312,10 +318,6 @@ func (c *call) nobodyAnswers() {
 	}
 	c.noAnswer, c.late = nil, true
 	c.cancelBranches("")
-	if c.plan.Kind == contract.RouteTrunk && c.rings == "" && len(c.trunks) > 0 {
-		c.nextTrunk()
-		return
-	}
 	c.unreached(outcome{status: 480, reason: "nobody answered"}, c.plan.OnNoAnswer, voice.StateNoAnswer)
 }
 

@@ -114,12 +114,12 @@ func reasonsOf(m sip.Message) string {
 
 func tenantOf(req *sip.Request) string { return header(req, sipua.HeaderTenant) }
 
-// callerAddress is From as the called see it. Who asked for privacy (RFC 3323 §4.1, RFC 3325 §9.3) is anonymous.
-func (c *call) callerAddress(tag string) string {
+// callerAddress is From as the called see it: number and domain are what they know the caller by. Who asked for privacy (RFC 3323 §4.1, RFC 3325 §9.3) is anonymous.
+func (c *call) callerAddress(number, domain, tag string) string {
 	if c.private() {
 		return `"Anonymous" <sip:anonymous@anonymous.invalid>;tag=` + tag
 	}
-	from := "<sip:" + userPart(c.from.shown) + "@" + c.domain + ">;tag=" + tag
+	from := "<sip:" + userPart(number) + "@" + domain + ">;tag=" + tag
 	if c.from.display != "" {
 		return `"` + clean(c.from.display) + `" ` + from
 	}
@@ -137,9 +137,9 @@ func (c *call) private() bool {
 }
 
 // assertCaller says who calls, to those who may know (RFC 3325 §5). What the caller wrote there himself was not passed.
-func (c *call) assertCaller(req *sip.Request) {
-	if !c.private() && c.from.shown != "" {
-		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<sip:"+userPart(c.from.shown)+"@"+c.domain+">"))
+func (c *call) assertCaller(number, domain string, req *sip.Request) {
+	if !c.private() && number != "" {
+		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<sip:"+userPart(number)+"@"+domain+">"))
 	}
 }
 

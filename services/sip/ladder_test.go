@@ -17,6 +17,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 //go:generate go test . -update
@@ -39,8 +40,10 @@ type stage struct {
 	records []*voice.CDR
 	events  []*voice.CallEvent
 	over    bool
-	body    string // of the INVITE of call
-	ports   relay  // nil: audio goes directly
+	body    string           // of the INVITE of call
+	hops    map[string]int   // targets of a trunk, when not one
+	full    map[string]error // trunks that take no call, and why
+	ports   relay            // nil: audio goes directly
 	config  func(*Config)
 }
 
@@ -161,11 +164,35 @@ func (s *stage) open(id string, c *call) { s.dialogs[id] = c }
 func (s *stage) shut(id string)          { delete(s.dialogs, id) }
 func (s *stage) ended(*call)             { s.over = true; s.line("node", "node", "the call is gone") }
 
-func (s *stage) trunk(_, dn string, status int) {
-	if status != 0 {
-		s.line("node", "metrics", fmt.Sprintf("trunk %s said %d", dn, status))
+// leave says that a trunk has the targets of hops, and takes whatever number it gets.
+func (s *stage) leave(l *trunk.Leaving) (*trunk.Exit, error) {
+	if err := s.full[l.DN]; err != nil {
+		return nil, err
 	}
+	e := &trunk.Exit{DN: l.DN, Number: l.Number, Caller: l.Caller, Domain: l.Domain, Patience: trunkPatience,
+		Shown: func(n string) string { return n }, Feedback: stageTrunk{s, l.DN}}
+	for i := range max(s.hops[l.DN], 1) {
+		e.Hops = append(e.Hops, trunk.Hop{Contact: fmt.Sprintf("sip:192.0.2.%d", 10+i), Route: "<sip:token@node.parley.invalid;lr>", Host: netip.MustParseAddr("192.0.2.1")})
+	}
+	return e, nil
 }
+
+const trunkPatience = 4 * time.Second
+
+// stageTrunk writes down what the trunk is told.
+type stageTrunk struct {
+	s  *stage
+	dn string
+}
+
+func (t stageTrunk) Sent() { t.s.line("node", "trunk", t.dn+" has a call") }
+func (t stageTrunk) Said(status int) {
+	t.s.line("node", "trunk", fmt.Sprintf("%s said %d", t.dn, status))
+}
+func (t stageTrunk) Failed(hop int, why string) {
+	t.s.line("node", "trunk", fmt.Sprintf("%s, target %d: %s", t.dn, hop+1, why))
+}
+func (t stageTrunk) Release() { t.s.line("node", "trunk", t.dn+" has its place again") }
 
 // phone makes a number that rings at the phones of those names.
 func (s *stage) phone(number string, names ...string) {

@@ -101,7 +101,13 @@ func (s *Service) openDoors(ctx context.Context) (stop func(), err error) {
 		stopCalls()
 		return nil, err
 	}
-	return func() { stopCalls(); stopHangUp() }, nil
+	stopTrunks, err := fabric.Handle(ctx, s.f, contract.Trunks, s.Trunks)
+	if err != nil {
+		stopCalls()
+		stopHangUp()
+		return nil, err
+	}
+	return func() { stopCalls(); stopHangUp(); stopTrunks() }, nil
 }
 
 // The shapes of the REST interface.
@@ -117,12 +123,14 @@ type (
 	}
 )
 
+func forbidden() error {
+	return httpapi.Problem(voice.Errorf(voice.ErrForbidden, "your roles do not allow this"))
+}
+
 // Routes adds the node's operations to a REST interface: calls in progress may be seen by who may read the tenant and ended
 // by who may write it.
 func (s *Service) Routes(api huma.API) {
-	forbidden := func() error {
-		return httpapi.Problem(voice.Errorf(voice.ErrForbidden, "your roles do not allow this"))
-	}
+	s.trunkRoutes(api)
 	huma.Register(api, huma.Operation{
 		OperationID: "listCalls", Method: http.MethodGet, Path: "/api/v1/tenants/{tenant}/calls", Tags: []string{"calls"},
 		Summary: "Calls in progress on this node, the oldest first",

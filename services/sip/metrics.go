@@ -17,7 +17,6 @@ import (
 type metrics struct {
 	events    *prometheus.CounterVec // sipnode_events_total
 	response  prometheus.Histogram   // sips_sip_response_time_ms
-	trunks    map[string]*prometheus.GaugeVec
 	created   atomic.Int64
 	abandoned atomic.Int64
 	rejected  atomic.Int64
@@ -35,23 +34,12 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sipnode_events_total", Help: "Call events published."}, []string{"tenant", "event"}),
 		response: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sips_sip_response_time_ms",
 			Help: "Time until the far end first answers a request, in milliseconds.", Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 32000}}),
-		trunks:      map[string]*prometheus.GaugeVec{},
 		eventsLost:  prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sip_events_lost_total", Help: "Call events that could not be stored."}),
 		recordsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sip_records_lost_total", Help: "Call records that could not be stored; they are in the log."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_sip_calls_refused_total",
 			Help: "INVITEs that did not become calls, by reason."}, []string{"reason"}),
 	}
 	reg.MustRegister(m.events, m.response, m.eventsLost, m.recordsLost, m.refused)
-	for _, t := range []struct{ name, help string }{
-		{"sips_trunk_ncallscreated", "Calls made over the trunk."},
-		{"sips_trunk_n4xx_received", "Answers 4xx from the trunk."},
-		{"sips_trunk_n5xx_received", "Answers 5xx from the trunk."},
-		{"sips_trunk_n6xx_received", "Answers 6xx from the trunk."},
-	} {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: t.name, Help: t.help}, []string{"device_name", "tenant"})
-		m.trunks[t.name] = g
-		reg.MustRegister(g)
-	}
 	total := func(name, help string, v *atomic.Int64) {
 		obs.Gauge(reg, name, help, nil, func() float64 { return float64(v.Load()) })
 	}
@@ -72,24 +60,6 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 			return float64(obs.StateDisconnected)
 		})
 	return m
-}
-
-// trunk counts a call by a trunk, or its final answer.
-func (m *metrics) trunk(tenant, dn string, status int) {
-	name := ""
-	switch status / 100 {
-	case 0:
-		name = "sips_trunk_ncallscreated"
-	case 4:
-		name = "sips_trunk_n4xx_received"
-	case 5:
-		name = "sips_trunk_n5xx_received"
-	case 6:
-		name = "sips_trunk_n6xx_received"
-	default:
-		return
-	}
-	m.trunks[name].WithLabelValues(dn, tenant).Inc()
 }
 
 // planMetrics is what the node sees of the dial plan.

@@ -16,6 +16,7 @@ import (
 	"parley/internal/sipua"
 	"parley/internal/sipua/transport"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 // outside is the Service as a call sees it: the real world.
@@ -64,7 +65,7 @@ func (o *outside) resolve(req *contract.ResolveRequest, on func(*contract.Resolv
 	})
 }
 
-func (o *outside) trunk(tenant, dn string, status int) { o.m.trunk(tenant, dn, status) }
+func (o *outside) leave(l *trunk.Leaving) (*trunk.Exit, error) { return o.trunks.Leave(*l) }
 
 func (o *outside) bindings(tenant, dn string, on func([]contract.Binding, error)) {
 	ask(o, contract.Bindings, contract.BindingsRequest{Tenant: tenant, DN: dn}, func(r contract.BindingsResponse, err error) {

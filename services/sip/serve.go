@@ -105,7 +105,7 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("no-contact", sip.NewResponseFromRequest(req, 400, "Missing Contact", nil))
 		return
 	}
-	if t := s.trunks.Load().of(source(req)); t != nil {
+	if t := s.trunks.From(source(req), req.Recipient.User); t != nil {
 		s.beginInbound(req, tx, t)
 		return
 	}
@@ -130,8 +130,11 @@ func (s *Service) report(req *sip.Request) {
 // begin makes the call, if there is room for it.
 func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.TenantRecord, from party) {
 	id := random(16)
+	if from.dialled == "" {
+		from.dialled = unescape(req.Recipient.User)
+	}
 	c := &call{
-		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: unescape(req.Recipient.User), domain: domainOf(tn),
+		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: from.dialled, domain: domainOf(tn),
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
 	}
@@ -142,6 +145,9 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 	c.hosts[caller] = source(req).Addr()
 	why, status := s.admit(c, tx)
 	if why != "" {
+		if from.leave != nil {
+			from.leave()
+		}
 		s.m.refused.WithLabelValues(why).Inc()
 		if status == 482 {
 			tx.Respond(sip.NewResponseFromRequest(req, 482, "Loop Detected", nil))

@@ -18,7 +18,9 @@ import (
 	"parley/internal/obs"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
+	"parley/internal/sipua/locate"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 // Names of the health checks.
@@ -27,6 +29,7 @@ const (
 	checkDialplan = "dialplan"  // the dial plan answers
 	checkFabric   = "fabric"
 	checkPressure = "load" // goroutines get a processor in time
+	checkTrunks   = "trunks"
 )
 
 // Options are what a Service needs. Fabric, Directory and Registry are required.
@@ -38,7 +41,8 @@ type Options struct {
 	Digest    Digest       // how callers prove who they are
 	Changed   func()       // is called when the node begins or ceases to take calls; nil = nobody wants to know
 	Registry  *prometheus.Registry
-	Health    *obs.Health // nil = one of its own
+	Locator   trunk.Locator // where the names of trunks lead; nil = by the name servers of the machine
+	Health    *obs.Health   // nil = one of its own
 	Log       *slog.Logger
 }
 
@@ -69,7 +73,7 @@ type Service struct {
 	keeper   atomic.Pointer[doorkeeper]
 	tokens   atomic.Pointer[sipua.Tokens]
 	run      context.Context // of Run, for what calls start
-	trunks   atomic.Pointer[trunkTable]
+	trunks   *trunk.Table
 	drain    atomic.Bool
 	calls    atomic.Int64
 	number   atomic.Uint64 // CallID of the last call
@@ -128,6 +132,16 @@ func New(o Options) (*Service, error) {
 	}
 	s.pressure = newPressure(o.Config.MaxWait)
 	o.Health.Set(checkPressure, obs.LevelPass, "")
+	var err error
+	if o.Locator == nil {
+		if o.Locator, err = locate.New(locate.Options{}); err != nil {
+			return nil, fmt.Errorf("sip: %w", err)
+		}
+	}
+	s.trunks, err = trunk.New(trunk.Options{Node: o.Fabric.Node(), Directory: o.Directory, Locator: o.Locator, Registry: o.Registry, Log: o.Log})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
 	s.m = newMetrics(s, o.Registry)
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
@@ -154,11 +168,12 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	s.dir.OnChange(s.trunkChanged)
-	s.readTrunks()
+	s.dir.OnChange(s.trunks.Changed)
+	s.trunks.Read()
 	if ok, err := s.readSecrets(ctx); !ok || err != nil {
 		return err
 	}
+	wg.Go(func() { s.trunks.Run(work) })
 	closeDoors, err := s.openDoors(work)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
@@ -176,7 +191,10 @@ func (s *Service) readSecrets(ctx context.Context) (ok bool, err error) {
 		if err == nil {
 			var nonce []byte
 			if nonce, err = fabric.Call(ctx, s.f, contract.ClusterSecret, "call-nonce"); err == nil {
-				return true, s.admitCallers(flow, nonce)
+				tokens := sipua.NewTokens(flow)
+				if err = s.linkTrunks(ctx, tokens); err == nil {
+					return true, s.admitCallers(tokens, nonce)
+				}
 			}
 		}
 		if first && !errors.Is(err, voice.ErrUnavailable) && ctx.Err() == nil {
@@ -194,12 +212,12 @@ func (s *Service) readSecrets(ctx context.Context) (ok bool, err error) {
 const secretRetry = 200 * time.Millisecond
 
 // admitCallers begins to take calls.
-func (s *Service) admitCallers(flow, nonce []byte) error {
+func (s *Service) admitCallers(tokens *sipua.Tokens, nonce []byte) error {
 	k, err := newDoorkeeper(nonce, s.dir, s.digest)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
 	}
-	s.tokens.Store(sipua.NewTokens(flow))
+	s.tokens.Store(tokens)
 	s.keeper.Store(k)
 	s.health.Set(checkSecret, obs.LevelPass, "")
 	s.told()
@@ -224,6 +242,7 @@ func (s *Service) watchHealth(ctx context.Context) {
 		}
 		s.probeDialplan(ctx)
 		s.m.calls.Roll()
+		s.health.Set(checkTrunks, obs.LevelPass, s.trunks.Trouble()) // for information: calls go by other trunks
 		s.m.dialplan.asked.Roll()
 		select {
 		case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/trunk"
 )
 
 // world is all that a call knows of what is outside of it. Callbacks come back through the call's mailbox; whoever implements
@@ -33,8 +34,8 @@ type world interface {
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
 
-	// trunk counts a call that leaves by a trunk (status 0), or its final answer.
-	trunk(tenant, dn string, status int)
+	// leave gives the call its way out by a trunk, or says why there is none.
+	leave(l *trunk.Leaving) (*trunk.Exit, error)
 
 	// open makes requests with that Call-ID reach the call, shut ends it.
 	open(callID string, c *call)

@@ -1,9 +1,12 @@
-// Package digest is the server side of SIP digest authentication: RFC 3261 §22 with the algorithms MD5 and
+// Package digest is SIP digest authentication, both sides: RFC 3261 §22 with the algorithms MD5 and
 // SHA-256 of RFC 7616 and RFC 8760, and qop "auth".
 //
 // It has three parts. [Parse] reads the value of an Authorization header. An [Authority] makes challenges and
 // judges credentials. A Verdict says what to do; the package sends nothing and knows no users: the caller brings
 // H(A1), real or fake.
+//
+// On the client side a [Session] answers the challenges of others, with the password itself: their realm is not known
+// beforehand.
 //
 // # Nonces
 //
@@ -29,5 +32,5 @@
 // An Authority may be used from many goroutines at once. Making a nonce and judging credentials allocate
 // nothing once the table of entries has grown; comparisons of secrets take constant time.
 //
-// Not here: who is a user (services/registrar), bans, the client side, auth-int, -sess algorithms and userhash.
+// Not here: who is a user (services/registrar), bans, auth-int, -sess algorithms and userhash.
 package digest
