@@ -45,7 +45,7 @@ func NewTokens(key []byte) *Tokens { return &Tokens{key: append([]byte(nil), key
 const TokenSecret = "flow-token"
 
 const (
-	tokenVersion = 2
+	tokenVersion = 3    // 2 is that of a pass
 	unverified   = 0x80 // bit of the byte of the transport
 	macSize      = 10   // bytes of the signature; 80 bits are out of reach for somebody who must ask us for each guess
 	maxName      = 255
