@@ -30,7 +30,16 @@ type audio struct {
 	host    func(peer netip.Addr) (netip.Addr, error)
 	authors [2]*sdp.Author // of what that side hears
 	ends    [2]end
-	before  [2]end // what held before the offer under way
+	sent    [2][]byte // the description each side was given last, for refreshes
+	heard   [2]uint64 // sum of the one each side gave last; 0 = none yet
+	before  [2]past   // what held before the offer under way
+}
+
+// past is what a side's offer replaced.
+type past struct {
+	end   end
+	heard uint64
+	sent  []byte // to the other side
 }
 
 // end is what one side said last.
@@ -56,7 +65,7 @@ func newAudio(callUUID string) *audio {
 
 // pass takes what side from said and returns the body for the other side, whose address is peer.
 func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ []byte, err error) {
-	a.before[from] = a.ends[from]
+	a.before[from] = past{a.ends[from], a.heard[from], a.sent[from.other()]}
 	if au, ok := s.Audio(); ok {
 		if err := a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true}); err != nil {
 			return nil, err
@@ -69,7 +78,27 @@ func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ 
 		}
 		at.RTP, at.RTCP = a.relay.Ports(sideOfRelay(from.other()))
 	}
-	return a.authors[from.other()].Rewrite(s, at), nil
+	body := a.authors[from.other()].Rewrite(s, at)
+	a.heard[from], a.sent[from.other()] = s.Sum(), body
+	return body, nil
+}
+
+// take notes what side from said when the other side need not hear of it: the answer to a repeated offer.
+func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr) error {
+	a.heard[from] = s.Sum()
+	if au, ok := s.Audio(); ok {
+		return a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true})
+	}
+	return nil
+}
+
+// same tells whether body says what side from said last.
+func (a *audio) same(from side, body []byte) bool {
+	if a == nil || a.heard[from] == 0 {
+		return false
+	}
+	s, err := sdp.Parse(body)
+	return err == nil && s.Sum() == a.heard[from]
 }
 
 func (a *audio) set(s side, e end) error {
@@ -83,8 +112,9 @@ func (a *audio) set(s side, e end) error {
 
 // undo takes back what side s offered, since the offer was refused and the session stays as it was (RFC 3261 §14.1).
 func (a *audio) undo(s side) {
-	if a.before[s].known {
-		_ = a.set(s, a.before[s]) // it was good before
+	if b := a.before[s]; b.end.known {
+		a.heard[s], a.sent[s.other()] = b.heard, b.sent
+		_ = a.set(s, b.end) // it was good before
 	}
 }
 

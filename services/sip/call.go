@@ -64,7 +64,7 @@ type call struct {
 	domain  string // SIP domain of the tenant, for From and To
 	contact string // our Contact value
 
-	invite *sip.Request // the caller's, with tx until it is answered
+	invite *sip.Request // the caller's, with tx until its answer is confirmed
 	tx     sipua.ServerTx
 	phase  phase
 	legs   [2]*leg
@@ -81,16 +81,25 @@ type call struct {
 	silence  func()                 // stops the timer of a target that says nothing
 	branches []*branch              // of the attempt in progress and those before whose end is awaited
 	current  int                    // index of the attempt's first branch
+	contacts int                    // places it calls
 	best     outcome                // the final response that says most, of the attempt
 	noAnswer func()                 // stops the timer
+	alive    func()                 // stops the timer of the next provisional response
 	life     func()                 // stops the timer that ends the longest call
 	late     bool                   // the attempt ended because nobody answered
 
-	repeats [2]*repeat // 2xx of ours that waits for its ACK, by side
-	unacked [2]uint32  // CSeq of our INVITE to that side whose 2xx is not acknowledged yet; 0 = none
-	lastAck [2]*sip.Request
-	offer   *relayed // re-INVITE or UPDATE under way
-	pending int      // requests of ours without final response
+	offered bool      // the caller's INVITE has an offer
+	deal    deal      // how far the caller's first offer is
+	shown   *early    // whose session description the caller has
+	owed    bool      // he must be told another one once the call is answered
+	rel     announcer // provisional responses to the caller
+
+	repeats  [2]*repeat // 2xx of ours that waits for its ACK, by side
+	unacked  [2]uint32  // CSeq of our INVITE to that side whose 2xx is not acknowledged yet; 0 = none
+	acks     [2]ack     // the last we sent, by side
+	offer    *relayed   // a change of the session under way
+	renewals [2]*renewal
+	pending  int // requests of ours without final response
 
 	seq   uint64
 	rings string // DN that EventRinging was published for; "" = none
@@ -114,11 +123,16 @@ type outcome struct {
 	status int
 	reason string
 	res    *sip.Response // of the place called; nil when the answer is ours
+	header string        // Reason of the BYEs, when there is a better one than the words
 }
 
 // begin routes the call.
 func (c *call) begin() {
 	c.times.start = c.w.now()
+	c.rel = newAnnouncer(c.invite, c.w.id())
+	if c.offered = isSDP(c.invite); !c.offered {
+		c.deal = dealOpen
+	}
 	defer c.show()
 	c.life = c.w.after(c.cfg.MaxDuration, func() { c.must(c.tooLong) })
 	c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
@@ -155,7 +169,7 @@ func (c *call) route(number string) {
 // follow does what the dial plan says.
 func (c *call) follow(plan *contract.ResolveResponse) {
 	defer c.show()
-	c.plan, c.trunks, c.late, c.best = plan, nil, false, outcome{}
+	c.plan, c.trunks, c.late, c.best, c.shown = plan, nil, false, outcome{}, nil
 	c.current = len(c.branches)
 	c.leaveTrunk()
 	c.diverted = append(c.diverted, plan.Diverted...)
@@ -236,7 +250,7 @@ func (c *call) fail(o outcome) {
 	if o.status == 503 && o.res == nil {
 		res.AppendHeader(sip.NewHeader("Retry-After", retryAfter))
 	}
-	c.tx.Respond(res)
+	c.finalAnswer(res)
 	c.cancelBranches("")
 	c.failed(o)
 	by := "system"
@@ -244,6 +258,17 @@ func (c *call) fail(o outcome) {
 		by = callee.String()
 	}
 	c.finish(o, by)
+}
+
+// finalAnswer ends the caller's INVITE with a status of 300 or more. A phone that had answered by then is hung up: its 2xx
+// waited for a PRACK of the caller.
+func (c *call) finalAnswer(res *sip.Response) {
+	c.stopAlive()
+	c.rel.halt()
+	c.tx.Respond(res)
+	if l := c.legs[callee]; l != nil {
+		c.bye(l, "")
+	}
 }
 
 // failed publishes what the parties see of a call that nobody answered.
@@ -264,7 +289,7 @@ func (c *call) abandon(reason string) {
 		return
 	}
 	c.stopNoAnswer()
-	c.tx.Respond(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
+	c.finalAnswer(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
 	c.cancelBranches(reason)
 	c.publish(voice.EventReleased, caller, voice.StateOk, nil)
 	if c.rings != "" {
@@ -278,9 +303,18 @@ func (c *call) finish(o outcome, by string) {
 	c.phase = over
 	c.show()
 	c.stopRepeats()
+	c.stopAlive()
 	c.leaveTrunk()
 	if c.from.leave != nil {
 		c.from.leave()
+	}
+	for _, l := range c.legs {
+		if l != nil {
+			l.timer.halt()
+		}
+	}
+	if r := c.offer; r != nil { // RFC 3261 §15.1.2: what is pending gets 487
+		r.tx.Respond(c.back(r, 487, "Request Terminated"))
 	}
 	c.closeAudio()
 	c.life()
@@ -301,4 +335,19 @@ func (c *call) leave() {
 	c.w.shut(c.legs[caller].callID)
 	c.branches, c.offer, c.invite, c.tx = nil, nil, nil, nil
 	c.w.ended(c)
+}
+
+// settle lets go of what a call that talks does not need any more, since most of its life is still to come.
+func (c *call) settle() {
+	var won *branch
+	for _, b := range c.branches {
+		if b.leg != c.legs[callee] {
+			c.w.shut(b.leg.callID)
+		} else {
+			won = b
+			b.earlies, b.tx, b.origin = nil, nil, leg{}
+		}
+	}
+	c.branches = []*branch{won}
+	c.invite, c.tx, c.shown, c.rel, c.best, c.trunks, c.diverted = nil, nil, nil, announcer{}, outcome{}, nil, nil
 }

@@ -303,7 +303,7 @@ func TestHoldAndRetrieve(t *testing.T) {
 func TestGlare(t *testing.T) {
 	s := newStage(t)
 	_, b := s.talk()
-	s.callerSays("INVITE", 2, offer)
+	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n")
 	if in := s.phoneSays(b, "INVITE", 5, offer); in.last.StatusCode != 491 {
 		t.Errorf("the second re-INVITE got %d", in.last.StatusCode)
 	}
@@ -316,7 +316,7 @@ func TestGlare(t *testing.T) {
 func TestPhoneThatForgotTheCall(t *testing.T) {
 	s := newStage(t)
 	s.talk()
-	s.callerSays("UPDATE", 2, offer)
+	s.callerSays("UPDATE", 2, offer+"a=sendonly\r\n")
 	s.last("UPDATE", "b").answer(481, "")
 	s.last("BYE", "b").answer(481, "")
 	s.last("BYE", "1001").answer(200, "")

@@ -16,6 +16,9 @@ type Config struct {
 	MaxDuration    time.Duration `yaml:"max_duration"`     // the longest call
 	Silence        time.Duration `yaml:"silence"`          // a phone that should send audio and sends nothing so long is gone; 0 = never
 	MaxWait        time.Duration `yaml:"max_wait"`         // work that waits longer for a processor makes new calls get 503; 0 = never
+	SessionExpires time.Duration `yaml:"session_expires"`  // how often sessions are refreshed (RFC 4028); 0 = only where a phone asks
+	MinSE          time.Duration `yaml:"min_se"`           // the least a phone may ask for; 90 s or more
+	TimerC         time.Duration `yaml:"timer_c"`          // how long a trunk may ring after it last said so (RFC 3261 §16.6)
 	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
 
 	Direct bool          `yaml:"-"` // audio goes from phone to phone where that is sure to work
@@ -26,7 +29,8 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxCalls: 5000, MaxContacts: 10, MaxForwards: 5, Ring: 30 * time.Second,
-		MaxDuration: 12 * time.Hour, Silence: 2 * time.Minute, MaxWait: 250 * time.Millisecond, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
+		MaxDuration: 12 * time.Hour, SessionExpires: 30 * time.Minute, MinSE: 90 * time.Second, TimerC: 181 * time.Second,
+		Silence: 2 * time.Minute, MaxWait: 250 * time.Millisecond, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
 	}
 }
 
@@ -51,6 +55,11 @@ func (c Config) Validate() error {
 	span("max_duration", c.MaxDuration, time.Minute, 7*24*time.Hour)
 	span("silence", c.Silence, 0, time.Hour)
 	span("max_wait", c.MaxWait, 0, time.Minute)
+	if c.SessionExpires != 0 && (c.SessionExpires < c.MinSE || c.SessionExpires > 24*time.Hour) {
+		errs = append(errs, fmt.Errorf("calls.session_expires: %v: want calls.min_se (%v) to 24h, or 0", c.SessionExpires, c.MinSE))
+	}
+	span("min_se", c.MinSE, 90*time.Second, time.Hour) // RFC 4028 §5
+	span("timer_c", c.TimerC, 10*time.Second, time.Hour)
 	span("drain", c.Drain, 0, time.Minute)
 	if c.T1 <= 0 {
 		errs = append(errs, errors.New("calls: T1 must be positive"))

@@ -7,6 +7,10 @@
 // the other but what [passed] lists. What happens within the dialog (hold, codec changes, DTMF by INFO) is asked of the
 // other side and answered with its answer; 2xx to INVITE are repeated here until their ACK comes, on each leg by itself.
 //
+// What need not be end to end is agreed with each leg by itself, whatever the other one can do. Provisional responses are
+// reliable (RFC 3262) where a leg can do that and it matters (reliable.go, early.go). Sessions expire (RFC 4028): a phone that
+// knows timers refreshes, others are asked (timer.go, renew.go), and the other side hears of neither.
+//
 // # State and concurrency
 //
 // A call is a state machine that one goroutine at a time works on: all that concerns it (requests, responses, timers,

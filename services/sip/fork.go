@@ -2,6 +2,7 @@ package sip
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -14,7 +15,11 @@ import (
 
 // branch is one place that is called.
 type branch struct {
-	leg     *leg
+	leg     *leg // of its first early dialog; of the one that answered, then
+	origin  leg  // as it was before anybody answered
+	earlies []*early
+	invite  *sip.Request // until it has a final answer, to be sent again
+	tries   int          // times it was sent again
 	tx      sipua.ClientTx
 	seq     uint32 // CSeq of the INVITE
 	trunk   string
@@ -34,18 +39,24 @@ func (c *call) ring(contacts []contract.Binding, by string) {
 		contacts = contacts[:c.cfg.MaxContacts]
 	}
 	c.late = false
+	c.contacts = len(contacts)
 	c.setDirect(contacts)
 	ring := time.Duration(c.plan.RingSeconds) * time.Second
 	if ring <= 0 {
 		ring = c.cfg.Ring
 	}
-	c.stopNoAnswer()
-	c.noAnswer = c.w.after(ring, func() { c.must(c.nobodyAnswers) })
+	c.patience(ring)
 	first := c.current
 	for i := range contacts {
 		c.start(&contacts[i], by)
 	}
 	c.attemptDone(first)
+}
+
+// patience is how long an answer is waited for from now on.
+func (c *call) patience(d time.Duration) {
+	c.stopNoAnswer()
+	c.noAnswer = c.w.after(d, func() { c.must(c.nobodyAnswers) })
 }
 
 // start sends the INVITE to one contact.
@@ -74,8 +85,10 @@ func (c *call) start(to *contract.Binding, by string) {
 	b.leg.local = c.callerAddress(number, domain, b.leg.tag)
 	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + domain + ">"
 	req := b.leg.request(sip.INVITE, c.w.id(), hopsLeft(c.invite))
-	b.seq = b.leg.seq
+	b.seq, b.origin = b.leg.seq, *b.leg
 	passRequest(c.invite, req)
+	req.AppendHeader(sip.NewHeader("Supported", c.extensions()))
+	c.askTimer(b.leg, req)
 	for _, n := range c.diverted {
 		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(c.divertedAs(b, n))+"@"+domain+">"))
 	}
@@ -88,17 +101,65 @@ func (c *call) start(to *contract.Binding, by string) {
 	}
 	b.host = host
 	c.w.open(b.leg.callID, c)
-	tx, err := c.w.send(req, func(res *sip.Response, err error) {
-		c.must(func() { c.branchSaid(b, res, err) })
-	})
-	if err != nil {
+	if err := c.sendInvite(b, req); err != nil {
 		c.w.shut(b.leg.callID)
 		fail(503, err.Error())
 		return
 	}
-	b.tx = tx
-	c.pending++
 	b.sent()
+}
+
+// sendInvite sends the INVITE of a branch, for the first time or again.
+func (c *call) sendInvite(b *branch, req *sip.Request) error {
+	seq := req.CSeq().SeqNo
+	tx, err := c.w.send(req, func(res *sip.Response, err error) {
+		c.must(func() {
+			if seq == b.seq { // else of one that was sent again since
+				c.branchSaid(b, res, err)
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	b.tx, b.invite = tx, req
+	c.pending++
+	return nil
+}
+
+// maxTries is how often an INVITE is sent again to a place that wants it otherwise.
+const maxTries = 3
+
+// again sends the INVITE of a branch once more, changed as the place wants it (RFC 4028 §7.3); false when it has had its tries.
+func (c *call) again(b *branch, change func(*sip.Request)) bool {
+	if b.final || b.given || c.phase != alerting || b.tries == maxTries {
+		return false
+	}
+	b.tries++
+	req := b.invite.Clone()
+	b.leg = &leg{}
+	b.origin.seq++
+	*b.leg = b.origin
+	b.seq, b.earlies = b.origin.seq, nil
+	req.ReplaceHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(b.seq), 10)+" INVITE"))
+	req.Via().Params.Remove("branch")
+	req.Via().Params.Add("branch", "z9hG4bK"+c.w.id())
+	change(req)
+	c.pending--
+	if err := c.sendInvite(b, req); err != nil {
+		c.pending++
+		return false
+	}
+	return true
+}
+
+// extensions are the option tags that a phone which is called may use. A reliable response may hold an offer only if the caller
+// can hear it reliably, and one at a time: see [announcer].
+func (c *call) extensions() string {
+	if c.offered || c.rel.bodies && c.contacts == 1 {
+		return tagTimer + ", " + tagReliable
+	}
+	return tagTimer
 }
 
 // calledNumber is who the branch calls, for To and the events.
@@ -125,108 +186,31 @@ func (c *call) branchSaid(b *branch, res *sip.Response, err error) {
 		}
 	case res.IsSuccess():
 		c.branchAnswered(b, res)
+	case res.StatusCode == 422 && c.longer(b, res):
 	default:
 		c.branchEnded(b, outcome{status: res.StatusCode, reason: res.Reason, res: res})
 	}
 }
 
-// progress passes ringing and early media to the caller (RFC 3261 §13.2.2.1, RFC 3960).
-func (c *call) progress(b *branch, res *sip.Response) {
-	if c.phase != alerting {
-		return
+// longer sends the INVITE again to a place that wants a longer session interval (RFC 4028 §7.3).
+func (c *call) longer(b *branch, res *sip.Response) bool {
+	least := minSE(res)
+	if least <= b.origin.timer.least {
+		return false
 	}
-	b.leg.answered(res)
-	if !b.rings {
-		b.rings = true
-		c.ringing(b)
-	}
-	status, reason := res.StatusCode, res.Reason
-	out := c.legs[caller].respond(c.invite, status, reason)
-	passResponse(res, out)
-	if c.alone(b) { // early media of one place is heard; of several, nobody could tell whose
-		c.hosts[callee] = b.host
-		if c.carry(callee, res, out) != nil {
-			return // what cannot be heard is not announced; the answer will tell
-		}
-	}
-	c.tx.Respond(out)
-}
-
-// alone tells whether b is the only place called in its attempt.
-func (c *call) alone(b *branch) bool { return len(c.branches)-b.attempt == 1 }
-
-// ringing publishes the first sign of life of an attempt.
-func (c *call) ringing(b *branch) {
-	if c.times.ring.IsZero() {
-		c.times.ring = c.w.now()
-	}
-	switch {
-	case b.trunk != "":
-		defer c.show()
-		c.publish(voice.EventNetworkReached, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
-	case c.rings == "":
-		c.rings = c.plan.Number
-		c.show()
-		c.publish(voice.EventRinging, callee, voice.StateOk, nil)
-	}
-}
-
-// branchAnswered is a 2xx: the first one wins (RFC 3261 §13.2.2.4), any other is hung up.
-func (c *call) branchAnswered(b *branch, res *sip.Response) {
-	if b.leg == c.legs[callee] { // our ACK has not reached it, or is still to come
-		if ack := c.lastAck[callee]; ack != nil {
-			c.w.ack(ack)
-		}
-		return
-	}
-	if b.final { // hung up already; it has not had our ACK
-		c.w.ack(b.leg.ackTo(b.seq, c.w.id()))
-		return
-	}
-	b.leg.answered(res)
-	c.branchFinal(b)
-	if c.phase != alerting || b.given {
-		c.w.ack(b.leg.ackTo(b.seq, c.w.id()))
-		c.bye(b.leg, "")
-		c.leave()
-		return
-	}
-	c.stopNoAnswer()
-	c.legs[callee] = b.leg
-	c.unacked[callee] = b.seq
-	if !b.rings { // some phones answer without ringing
-		b.rings = true
-		c.ringing(b)
-	}
-	c.cancelBranches(answeredElsewhere)
-	c.hosts[callee] = b.host
-	c.answer(b, res)
-}
-
-// answer passes the 2xx to the caller.
-func (c *call) answer(b *branch, res *sip.Response) {
-	out := c.legs[caller].respond(c.invite, 200, "OK")
-	passResponse(res, out)
-	if err := c.carry(callee, res, out); err != nil {
-		c.bye(b.leg, "")
-		c.fail(badMedia(err))
-		return
-	}
-	c.phase = answered
-	c.times.answer = c.w.now()
-	defer c.show()
-	c.repeat2xx(caller, c.tx, out, func() { c.hangUp("the caller's phone did not confirm the call", "system", outcome{status: 200}) })
-	c.publish(voice.EventEstablished, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
-	if b.trunk == "" {
-		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
-	}
+	return c.again(b, func(req *sip.Request) {
+		b.leg.timer.least, b.origin.timer.least = least, least
+		req.RemoveHeader("Session-Expires")
+		req.RemoveHeader("Min-SE")
+		c.askTimer(b.leg, req)
+	})
 }
 
 // branchEnded is a place that said no, or cannot be reached.
 func (c *call) branchEnded(b *branch, o outcome) {
 	wasOpen := !b.final
 	c.branchFinal(b)
-	if c.phase != alerting || b.given || !wasOpen || b.attempt != c.current {
+	if c.phase != alerting || c.legs[callee] != nil || b.given || !wasOpen || b.attempt != c.current {
 		c.leave()
 		return
 	}
@@ -247,7 +231,7 @@ func (c *call) branchEnded(b *branch, o outcome) {
 
 func (c *call) branchFinal(b *branch) {
 	if !b.final {
-		b.final = true
+		b.final, b.invite = true, nil
 		c.pending--
 	}
 }

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,16 +11,18 @@ import (
 	"parley/internal/sipua/wire"
 )
 
-// What is carried from one leg to the other; everything else stays where it came from (topology hiding). A session timer (RFC 4028)
-// is agreed between the phones, whose refreshes are passed like any change of the session.
-var (
-	passed = struct{ request, response, body []string }{
-		request:  []string{"Allow", "Session-Expires", "Min-SE", "Subject", "Privacy", "Reason", "Accept", "Info-Package"},
-		response: []string{"Allow", "Session-Expires", "Min-SE", "Reason", "Warning", "Retry-After", "Accept"},
-		body:     []string{"Content-Type", "Content-Disposition"},
-	}
-	// extensions are the option tags that work end to end through the node.
-	extensions = []string{"timer"}
+// What is carried from one leg to the other; everything else stays where it came from (topology hiding). Extensions are
+// agreed with each leg by itself: session timers (RFC 4028), reliable provisional responses (RFC 3262).
+var passed = struct{ request, response, body []string }{
+	request:  []string{"Subject", "Privacy", "Reason", "Accept", "Info-Package"},
+	response: []string{"Reason", "Retry-After", "Accept"},
+	body:     []string{"Content-Type", "Content-Disposition"},
+}
+
+// Option tags of what the node can do.
+const (
+	tagTimer    = "timer"  // RFC 4028
+	tagReliable = "100rel" // RFC 3262
 )
 
 // pass copies header fields.
@@ -31,28 +34,16 @@ func pass(from, to sip.Message, names ...string) {
 	}
 }
 
-func passRequest(from, to *sip.Request) {
-	pass(from, to, passed.request...)
-	passTags(from, to, "Supported")
-	passTags(from, to, "Require")
-}
+func passRequest(from, to *sip.Request) { pass(from, to, passed.request...) }
 
+// passResponse copies what goes on. A Warning names the host that warns (RFC 3261 §20.43), which is nobody's business.
 func passResponse(from, to *sip.Response) {
 	pass(from, to, passed.response...)
-	passTags(from, to, "Supported")
-	passTags(from, to, "Require")
-}
-
-// passTags copies the option tags that work through the node.
-func passTags(from, to sip.Message, name string) {
-	var out []string
-	for _, t := range tags(from, name) {
-		if known(t) {
-			out = append(out, t)
+	for _, h := range from.GetHeaders("Warning") {
+		code, rest, _ := strings.Cut(strings.TrimSpace(h.Value()), " ")
+		if _, text, ok := strings.Cut(rest, `"`); ok && len(code) == 3 {
+			to.AppendHeader(sip.NewHeader("Warning", code+` parley "`+clean(text)+`"`))
 		}
-	}
-	if len(out) > 0 {
-		to.AppendHeader(sip.NewHeader(name, strings.Join(out, ", ")))
 	}
 }
 
@@ -67,20 +58,16 @@ func tags(m sip.Message, name string) (out []string) {
 	return out
 }
 
-func known(tag string) bool {
-	for _, e := range extensions {
-		if e == tag {
-			return true
-		}
-	}
-	return false
+// wants tells whether a message names an option tag in Supported or Require.
+func wants(m sip.Message, tag string) bool {
+	return slices.Contains(tags(m, "Supported"), tag) || slices.Contains(tags(m, "Require"), tag)
 }
 
 // unsupported lists what a request requires and we cannot do (RFC 3261 §8.2.2.3); "" = nothing.
 func unsupported(req *sip.Request) string {
 	var out []string
 	for _, t := range tags(req, "Require") {
-		if !known(t) {
+		if t != tagTimer && t != tagReliable {
 			out = append(out, t)
 		}
 	}
@@ -95,10 +82,10 @@ func hopsLeft(req *sip.Request) int {
 	return maxHops
 }
 
-// header is the value of one of our own header fields that the front door writes.
-func header(req *sip.Request, name string) string {
-	if h := req.GetHeader(name); h != nil {
-		return h.Value()
+// header is the value of the first header field of that name, "" if there is none.
+func header(m sip.Message, name string) string {
+	if h := m.GetHeaders(name); len(h) > 0 {
+		return h[0].Value()
 	}
 	return ""
 }

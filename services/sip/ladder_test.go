@@ -1,12 +1,14 @@
 package sip
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,6 +46,7 @@ type stage struct {
 	hops    map[string]int   // targets of a trunk, when not one
 	full    map[string]error // trunks that take no call, and why
 	ports   relay            // nil: audio goes directly
+	fields  []string         // header fields that the ladder shows
 	config  func(*Config)
 }
 
@@ -60,6 +63,7 @@ type sentRequest struct {
 	req    *sip.Request
 	on     func(*sip.Response, error)
 	cancel bool
+	tag    string // of the phone that answers; "" = its name
 }
 
 func (r *sentRequest) Cancel(reason string) {
@@ -82,7 +86,7 @@ type incoming struct {
 
 func (i *incoming) Respond(res *sip.Response) {
 	i.last = res
-	i.s.line("node", i.from, describe(res.StatusCode, res.Body())+" "+string(i.req.Method))
+	i.s.line("node", i.from, describe(res.StatusCode, res.Body())+" "+string(i.req.Method)+i.s.details(res))
 }
 func (i *incoming) Done() <-chan struct{} { return i.done }
 
@@ -90,6 +94,25 @@ func describe(status int, body []byte) string {
 	out := strconv.Itoa(status)
 	if len(body) > 0 {
 		out += " (SDP)"
+	}
+	return out
+}
+
+// details are the header fields that a scenario is about.
+func (s *stage) details(m sip.Message) (out string) {
+	for _, name := range s.fields {
+		if v := header(m, name); v != "" {
+			out += " " + name + ": " + v
+		}
+	}
+	return out
+}
+
+func (s *stage) detailsOf(lines []string) (out string) {
+	for _, l := range lines {
+		if name, _, _ := strings.Cut(l, ":"); slices.Contains(s.fields, name) {
+			out += " " + l
+		}
 	}
 	return out
 }
@@ -119,7 +142,7 @@ func (s *stage) send(req *sip.Request, on func(*sip.Response, error)) (sipua.Cli
 	if len(req.Body()) > 0 {
 		what += " (SDP)"
 	}
-	s.line("node", r.to, what)
+	s.line("node", r.to, what+s.details(req))
 	return r, nil
 }
 
@@ -229,7 +252,7 @@ func (s *stage) parse(from, method string, headers []string, body, uri string) *
 		what += " (SDP)"
 		headers = append(headers, "Content-Type: application/sdp")
 	}
-	s.line(from, "node", what)
+	s.line(from, "node", what+s.detailsOf(headers))
 	text := method + " " + uri + " SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx\r\nMax-Forwards: 70\r\nContact: <sip:" + from + "@192.0.2.9>\r\n"
 	if !strings.Contains(strings.Join(headers, "\n"), "From:") {
 		headers = append(headers, "From: <sip:1001@demo.local>;tag=caller", "Call-ID: call-a")
@@ -243,19 +266,18 @@ func (s *stage) parse(from, method string, headers []string, body, uri string) *
 }
 
 // callerSays is a request of the caller within the dialog.
-func (s *stage) callerSays(method string, cseq int, body string) *incoming {
+func (s *stage) callerSays(method string, cseq int, body string, headers ...string) *incoming {
 	s.t.Helper()
-	in := s.parse("1001", method, []string{"To: <sip:x@demo.local>;tag=node-tag", fmt.Sprintf("CSeq: %d %s", cseq, method)}, body, "sip:node@192.0.2.5")
+	in := s.parse("1001", method, append([]string{"To: <sip:x@demo.local>;tag=node-tag", fmt.Sprintf("CSeq: %d %s", cseq, method)}, headers...), body, "sip:node@192.0.2.5")
 	return s.deliver(in)
 }
 
 // phoneSays is a request of a phone that was called, by the INVITE it got.
-func (s *stage) phoneSays(r *sentRequest, method string, cseq int, body string) *incoming {
+func (s *stage) phoneSays(r *sentRequest, method string, cseq int, body string, headers ...string) *incoming {
 	s.t.Helper()
 	from, to := header(r.req, "To"), header(r.req, "From")
-	in := s.parse(r.to, method, []string{"From: " + from + ";tag=" + r.to, "To: " + to, "Call-ID: " + header(r.req, "Call-ID"),
-		fmt.Sprintf("CSeq: %d %s", cseq, method)}, body, "sip:node@192.0.2.5")
-	return s.deliver(in)
+	lines := []string{"From: " + from + ";tag=" + cmp.Or(r.tag, r.to), "To: " + to, "Call-ID: " + header(r.req, "Call-ID"), fmt.Sprintf("CSeq: %d %s", cseq, method)}
+	return s.deliver(s.parse(r.to, method, append(lines, headers...), body, "sip:node@192.0.2.5"))
 }
 
 func (s *stage) deliver(in *incoming) *incoming {
@@ -287,14 +309,16 @@ func (s *stage) last(method, to string) *sentRequest {
 // answer is a response of the phone.
 func (r *sentRequest) answer(status int, body string, headers ...string) {
 	r.s.t.Helper()
-	r.s.line(r.to, "node", describe(status, []byte(body))+" "+string(r.req.Method))
 	text := "SIP/2.0 " + strconv.Itoa(status) + " Said\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKx\r\nFrom: " + header(r.req, "From") + "\r\nTo: " + header(r.req, "To")
 	if !strings.Contains(header(r.req, "To"), "tag=") {
-		text += ";tag=" + r.to
+		text += ";tag=" + cmp.Or(r.tag, r.to)
 	}
 	text += "\r\nCall-ID: " + header(r.req, "Call-ID") + "\r\nCSeq: " + header(r.req, "CSeq") + "\r\n"
-	if len(headers) == 0 {
-		headers = []string{"Contact: <sip:" + r.to + "@192.0.2.1>"}
+	if !strings.Contains(strings.Join(headers, "\n"), "Contact:") {
+		headers = append(headers, "Contact: <sip:"+r.to+"@192.0.2.1>")
+	}
+	if !strings.Contains(strings.Join(headers, "\n"), "Allow:") {
+		headers = append(headers, "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK")
 	}
 	if body != "" {
 		headers = append(headers, "Content-Type: application/sdp")
@@ -304,7 +328,9 @@ func (r *sentRequest) answer(status int, body string, headers ...string) {
 	if err != nil {
 		r.s.t.Fatal(err)
 	}
-	r.on(m.(*sip.Response), nil)
+	res := m.(*sip.Response)
+	r.s.line(r.to, "node", describe(status, []byte(body))+" "+string(r.req.Method)+r.s.details(res))
+	r.on(res, nil)
 	r.s.settle()
 }
 

@@ -23,6 +23,8 @@ type leg struct {
 	contact string   // our Contact value
 	seq     uint32   // CSeq of our last request
 	peerSeq uint32   // CSeq of the peer's last request; 0 = none yet
+	updates bool     // the peer takes UPDATE (RFC 3311 §4)
+	timer   sessionTimer
 }
 
 // legID is the Call-ID of the nth leg that a call makes. It begins with the call's UUID, by which the front doors find the
@@ -39,8 +41,21 @@ func answering(req *sip.Request, tag, contact string) *leg {
 	for _, rr := range req.GetHeaders("Record-Route") {
 		l.routes = append(l.routes, rr.Value())
 	}
-	l.retarget(req.Contact())
+	l.learn(req)
 	return l
+}
+
+// learn takes from a message of an INVITE or UPDATE what it says of the peer: where it is, and whether it takes UPDATE.
+func (l *leg) learn(m sip.Message) {
+	switch m := m.(type) {
+	case *sip.Request:
+		l.retarget(m.Contact())
+	case *sip.Response:
+		l.retarget(m.Contact())
+	}
+	if allow := tags(m, "Allow"); len(allow) > 0 {
+		l.updates = slices.Contains(allow, "update")
+	}
 }
 
 // retarget takes the Contact of a request or response that refreshes the target (§12.2).
@@ -61,7 +76,7 @@ func (l *leg) answered(res *sip.Response) {
 		return
 	}
 	l.peerTag, l.remote = tag, to.Value()
-	l.retarget(res.Contact())
+	l.learn(res)
 	var routes []string
 	for _, rr := range res.GetHeaders("Record-Route") {
 		routes = append(routes, rr.Value())
@@ -113,6 +128,7 @@ func (l *leg) compose(method sip.RequestMethod, branch string, seq uint32, hops 
 	add("CSeq", strconv.FormatUint(uint64(seq), 10)+" "+string(method))
 	if method == sip.INVITE || method == sip.UPDATE {
 		add("Contact", l.contact)
+		add("Allow", allowed)
 	}
 	return req
 }
@@ -132,6 +148,10 @@ func (l *leg) respond(req *sip.Request, status int, reason string) *sip.Response
 	}
 	if (req.IsInvite() || req.Method == sip.UPDATE) && (status/100 == 1 && status != 100 || status/100 == 2) {
 		res.AppendHeader(sip.NewHeader("Contact", l.contact))
+		res.AppendHeader(sip.NewHeader("Allow", allowed))
+		if status >= 200 {
+			res.AppendHeader(sip.NewHeader("Supported", tagTimer))
+		}
 	}
 	return res
 }

@@ -95,6 +95,10 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("extension", res)
 		return
 	}
+	if brief := s.cfg.tooBrief(req); brief != nil {
+		refuse("session-interval", brief)
+		return
+	}
 	if len(req.Body()) > 0 && !isSDP(req) {
 		res := sip.NewResponseFromRequest(req, 415, "Unsupported Media Type", nil)
 		res.AppendHeader(sip.NewHeader("Accept", "application/sdp"))

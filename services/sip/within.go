@@ -8,68 +8,61 @@ import (
 )
 
 // allowed is what the node takes within a dialog.
-const allowed = "INVITE, ACK, CANCEL, BYE, UPDATE, INFO, MESSAGE, OPTIONS"
+const allowed = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, OPTIONS"
 
 // relayed is a request of one side that the other is being asked.
 type relayed struct {
 	from   side
 	req    *sip.Request
 	tx     sipua.ServerTx
+	at, to *leg              // it came from, and goes to
+	as     sip.RequestMethod // what the other side is sent
 	client sipua.ClientTx
 	seq    uint32 // CSeq towards the other side
 	held   bool   // from had the other side on hold before
-}
-
-// repeat is a 2xx to an INVITE on its way until the ACK comes (RFC 3261 §13.3.1.4).
-type repeat struct {
-	stop func()
-	seq  uint32
+	done   bool   // its answer went back
+	final  bool   // the other side's came
 }
 
 // within handles a request of an existing dialog.
 func (c *call) within(req *sip.Request, tx sipua.ServerTx) {
-	s, ok := c.sideOf(req)
+	s, l := c.dialogOf(req)
 	if req.IsAck() {
-		if ok {
+		if l != nil {
 			c.acked(s, req)
 		}
 		return
 	}
-	if !ok {
+	if l == nil {
 		tx.Respond(sip.NewResponseFromRequest(req, 481, "Call/Transaction Does Not Exist", nil))
 		return
 	}
-	l := c.legs[s]
 	switch {
 	case !l.inOrder(req.CSeq().SeqNo):
 		tx.Respond(l.respond(req, 500, "Server Internal Error"))
-	case req.Method == sip.BYE:
+	case req.Method == sip.BYE && l == c.legs[s]: // the callee has none before it answers (§15)
 		c.hungUp(s, req, tx)
 	case req.Method == sip.OPTIONS:
 		res := l.respond(req, 200, "OK")
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
 		tx.Respond(res)
-	case c.phase == over:
+	case req.Method == sip.PRACK && s == caller:
+		c.acknowledged(req, tx)
+	case c.phase == over || req.Method == sip.BYE || req.Method == sip.PRACK:
 		tx.Respond(l.respond(req, 481, "Call/Transaction Does Not Exist"))
 	case req.IsInvite() || req.Method == sip.UPDATE:
-		c.changeSession(s, req, tx)
+		c.changeSession(s, l, req, tx)
+	case req.Method == sip.SUBSCRIBE || req.Method == sip.NOTIFY: // RFC 6665 §4.1.3, §4.2.1.1: no event package is here
+		res := l.respond(req, 489, "Bad Event")
+		res.AppendHeader(sip.NewHeader("Allow-Events", ""))
+		tx.Respond(res)
 	case req.Method == sip.INFO || req.Method == sip.MESSAGE:
-		c.relay(&relayed{from: s, req: req, tx: tx})
+		c.relay(&relayed{from: s, at: l, req: req, tx: tx})
 	default:
 		res := l.respond(req, 405, "Method Not Allowed")
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
 		tx.Respond(res)
 	}
-}
-
-// sideOf finds the leg that a request is of.
-func (c *call) sideOf(req *sip.Request) (side, bool) {
-	for s, l := range c.legs {
-		if l != nil && l.callID == req.CallID().Value() && l.belongs(req) {
-			return side(s), true
-		}
-	}
-	return 0, false
 }
 
 // hungUp is a BYE.
@@ -94,8 +87,12 @@ func (c *call) hangUp(why, by string, o outcome) {
 	if c.phase < answered || c.phase == over {
 		return
 	}
+	reason := o.header
+	if reason == "" {
+		reason = `Parley;text="` + clean(why) + `"`
+	}
 	for _, l := range c.legs {
-		c.bye(l, `Parley;text="`+clean(why)+`"`)
+		c.bye(l, reason)
 	}
 	c.released(caller)
 	o.reason = why
@@ -124,56 +121,74 @@ func (c *call) bye(l *leg, reason string) {
 		req.AppendHeader(sip.NewHeader("Reason", reason))
 	}
 	req.SetBody(nil)
-	_, err := c.w.send(req, func(res *sip.Response, err error) {
-		if err == nil && res.StatusCode < 200 {
-			return
-		}
-		c.must(func() {
-			c.pending--
-			c.leave()
-		})
-	})
-	if err == nil {
-		c.pending++
-	}
+	c.ask(req, func(*sip.Response, error) {})
 }
 
-// changeSession asks the other side for a change of the session: hold, codecs, session refresh (§14, RFC 3311).
-func (c *call) changeSession(s side, req *sip.Request, tx sipua.ServerTx) {
-	l := c.legs[s]
+// changeSession asks the other side for a change of the session: hold, codecs (§14, RFC 3311). What changes nothing is
+// answered here.
+func (c *call) changeSession(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
+	brief := c.cfg.tooBrief(req)
 	switch {
 	case unsupported(req) != "":
 		res := l.respond(req, 420, "Bad Extension")
 		res.AppendHeader(sip.NewHeader("Unsupported", unsupported(req)))
 		tx.Respond(res)
+	case brief != nil:
+		tx.Respond(brief)
+	case c.phase < answered:
+		c.changeEarly(s, l, req, tx)
+	case req.Method == sip.UPDATE && len(req.Body()) == 0:
+		c.refreshed(s, l, req, tx)
 	case c.offer != nil && c.offer.from == s:
 		res := l.respond(req, 500, "Server Internal Error") // §14.2: one after the other
 		res.AppendHeader(sip.NewHeader("Retry-After", "1"))
 		tx.Respond(res)
-	case c.offer != nil, c.phase != talking, c.repeats[s] != nil, c.unacked[s] != 0:
+	case c.occupied(s), c.renewing(s):
+		tx.Respond(l.respond(req, 491, "Request Pending"))
+	case c.changesNothing(s, req):
+		c.refreshed(s, l, req, tx)
+	case c.occupied(s.other()), c.renewing(s.other()):
 		tx.Respond(l.respond(req, 491, "Request Pending"))
 	default:
-		l.retarget(req.Contact())
-		c.offer = &relayed{from: s, req: req, tx: tx}
+		l.learn(req)
+		c.offer = &relayed{from: s, at: l, req: req, tx: tx}
 		c.relay(c.offer)
 	}
 }
 
+// renewing tells whether an offer of ours is under way on a side.
+func (c *call) renewing(s side) bool { return c.renewals[s] != nil && c.renewals[s].invite }
+
 // relay asks the other side and passes its answer on.
 func (c *call) relay(r *relayed) {
-	if c.phase < answered {
-		r.tx.Respond(c.legs[r.from].respond(r.req, 491, "Request Pending"))
+	to := c.legs[r.from.other()]
+	switch {
+	case c.phase >= answered:
+	case c.offer == r && r.from == caller: // see changeEarly
+		to = c.shown.leg
+	case c.offer == r:
+	default:
+		r.tx.Respond(c.back(r, 491, "Request Pending"))
 		return
 	}
-	to := c.legs[r.from.other()]
-	req := to.request(r.req.Method, c.w.id(), hopsLeft(r.req))
+	r.to, r.as = to, r.req.Method
+	switch {
+	case r.as == sip.PRACK: // an offer in it goes on by itself
+		r.as = sip.UPDATE
+	case r.as == sip.UPDATE && !to.updates && c.phase == talking:
+		r.as = sip.INVITE
+	}
+	req := to.request(r.as, c.w.id(), hopsLeft(r.req))
 	r.seq = to.seq
 	passRequest(r.req, req)
+	if c.offer == r && c.phase >= answered {
+		req.AppendHeader(sip.NewHeader("Supported", tagTimer))
+		c.askTimer(to, req)
+	}
 	r.held = c.isHeld(r.from)
 	if err := c.carry(r.from, r.req, req); err != nil {
-		c.relayDone(r)
 		o := badMedia(err)
-		res := c.legs[r.from].respond(r.req, o.status, reasonOf(o))
+		res := c.back(r, o.status, reasonOf(o))
 		res.AppendHeader(sip.NewHeader("Warning", warning(o.reason)))
 		r.tx.Respond(res)
 		return
@@ -182,12 +197,20 @@ func (c *call) relay(r *relayed) {
 		c.must(func() { c.relayAnswer(r, res, err) })
 	})
 	if err != nil {
-		c.relayDone(r)
-		r.tx.Respond(c.legs[r.from].respond(r.req, 503, "Service Unavailable"))
+		r.tx.Respond(c.back(r, 503, "Service Unavailable"))
 		return
 	}
 	r.client = tx
 	c.pending++
+}
+
+// back begins the answer to what was relayed, which is done with that.
+func (c *call) back(r *relayed, status int, reason string) *sip.Response {
+	r.done = true
+	if c.offer == r {
+		c.offer = nil
+	}
+	return r.at.respond(r.req, status, reason)
 }
 
 // relayAnswer handles a response to what was relayed.
@@ -195,62 +218,80 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 	if err == nil && res.StatusCode < 200 {
 		return // the requester's transaction has its 100
 	}
+	confirmed := err == nil && r.as == sip.INVITE && res.IsSuccess()
 	other := r.from.other()
-	if err == nil && r.req.IsInvite() && res.IsSuccess() && c.offer != r { // the 2xx again
-		if ack := c.lastAck[other]; ack != nil {
-			c.w.ack(ack)
+	if r.final { // the 2xx again
+		if confirmed {
+			c.ackAgain(other)
 		}
 		return
 	}
+	r.final = true
 	c.pending--
 	defer c.leave()
-	if c.phase == over {
-		if err == nil && r.req.IsInvite() && res.IsSuccess() {
-			c.w.ack(c.legs[other].ackTo(r.seq, c.w.id()))
+	if c.phase == over || r.done {
+		if confirmed {
+			c.w.ack(r.to.ackTo(r.seq, c.w.id()))
 		}
-		c.relayDone(r)
-		r.tx.Respond(c.legs[r.from].respond(r.req, 487, "Request Terminated"))
+		if !r.done {
+			r.tx.Respond(c.back(r, 487, "Request Terminated"))
+		}
 		return
 	}
-	c.relayDone(r)
+	if err == nil && res.StatusCode == 422 && minSE(res) > r.to.timer.least && c.offer == r { // RFC 4028 §7.3
+		r.to.timer.least = minSE(res)
+		r.to.timer.interval = max(r.to.timer.interval, r.to.timer.least)
+		r.final = false
+		c.relay(r)
+		return
+	}
 	status, reason := 408, "Request Timeout"
 	if err == nil {
 		status, reason = res.StatusCode, res.Reason
 	}
-	out := c.legs[r.from].respond(r.req, status, reason)
-	if err == nil && r.req.IsInvite() && res.IsSuccess() {
-		c.legs[other].retarget(res.Contact())
-		c.unacked[other] = r.seq
-	}
-	session := r.req.IsInvite() || r.req.Method == sip.UPDATE
+	change := c.offer == r
+	out := c.back(r, status, reason)
 	if err == nil {
 		passResponse(res, out)
+		if confirmed {
+			c.unacked[other] = r.seq
+		}
 		if c.carry(other, res, out) != nil {
 			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
-			r.tx.Respond(c.legs[r.from].respond(r.req, 488, "Not Acceptable Here"))
+			r.tx.Respond(r.at.respond(r.req, 488, "Not Acceptable Here"))
 			return
 		}
 	}
-	if session && isSDP(r.req) {
-		if status/100 == 2 {
-			c.holdEvents(r.from, r.held)
-		} else if c.audio != nil {
-			c.audio.undo(r.from)
-		}
+	if change {
+		c.changed(r, res, out, status/100 == 2)
 	}
 	if status/100 == 2 && r.req.IsInvite() {
-		c.repeat2xx(r.from, r.tx, out, func() { c.hangUp("a change of the call was not confirmed", "system", outcome{status: 200}) })
+		c.repeat2xx(r.from, r.tx, out, c.unconfirmed)
 		return
 	}
 	r.tx.Respond(out)
+	if confirmed { // an UPDATE that went as INVITE has no ACK to wait for
+		c.sendAck(other, r.to.ackTo(r.seq, c.w.id()))
+	}
 	if status == 481 || status == 408 { // the dialog there is gone (RFC 5057 §5.1)
 		c.hangUp("the other phone is gone", "system", outcome{status: 200})
 	}
 }
 
-func (c *call) relayDone(r *relayed) {
-	if c.offer == r {
-		c.offer = nil
+// changed is the end of a change of the session: done or refused.
+func (c *call) changed(r *relayed, res, out *sip.Response, good bool) {
+	switch {
+	case good:
+		r.to.learn(res)
+		if c.phase >= answered {
+			c.agreed(r.from.other(), res)
+			c.grant(r.from, r.req, out)
+		}
+		if isSDP(r.req) {
+			c.holdEvents(r.from, r.held)
+		}
+	case isSDP(r.req) && c.audio != nil:
+		c.audio.undo(r.from)
 	}
 }
 
@@ -261,73 +302,6 @@ func (c *call) cancelled(tx sipua.ServerTx, reason string) {
 		c.abandon(reason)
 	case r != nil && r.tx == tx && r.client != nil:
 		r.client.Cancel(reason) // its 487 comes back as the answer
-	}
-}
-
-// acked is the ACK of a 2xx of ours: the other side's 2xx can be acknowledged now, with the answer the ACK may hold.
-func (c *call) acked(s side, req *sip.Request) {
-	r := c.repeats[s]
-	if r == nil || r.seq != req.CSeq().SeqNo {
-		return
-	}
-	r.stop()
-	c.repeats[s] = nil
-	if c.phase == over {
-		return
-	}
-	if c.phase == answered {
-		c.phase = talking
-		c.show()
-		c.watchAudio()
-	}
-	other := s.other()
-	if seq := c.unacked[other]; seq != 0 {
-		c.unacked[other] = 0
-		ack := c.legs[other].ackTo(seq, c.w.id())
-		if body := req.Body(); len(body) > 0 {
-			if err := c.carry(s, req, ack); err != nil {
-				ack.SetBody(nil)
-				c.w.ack(ack)
-				c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
-				return
-			}
-		} else {
-			ack.SetBody(nil)
-		}
-		c.lastAck[other] = ack
-		c.w.ack(ack)
-	}
-}
-
-// repeat2xx sends a 2xx to an INVITE until it is acknowledged: after T1, doubling up to T2, for 64 T1 (§13.3.1.4).
-func (c *call) repeat2xx(s side, tx sipua.ServerTx, res *sip.Response, giveUp func()) {
-	r := &repeat{seq: res.CSeq().SeqNo}
-	c.repeats[s] = r
-	started, wait := c.w.now(), c.cfg.T1
-	var again func()
-	again = func() {
-		if c.repeats[s] != r {
-			return
-		}
-		if c.w.now().Sub(started) >= 64*c.cfg.T1 {
-			c.repeats[s] = nil
-			giveUp()
-			return
-		}
-		tx.Respond(res)
-		wait = min(2*wait, 8*c.cfg.T1)
-		r.stop = c.w.after(wait, func() { c.must(again) })
-	}
-	tx.Respond(res)
-	r.stop = c.w.after(wait, func() { c.must(again) })
-}
-
-func (c *call) stopRepeats() {
-	for s, r := range c.repeats {
-		if r != nil {
-			r.stop()
-			c.repeats[s] = nil
-		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package sdp
 
 import (
+	"hash/fnv"
+	"io"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -77,6 +79,29 @@ func (s *Session) Origin() string {
 		}
 	}
 	return ""
+}
+
+// Sum is a digest of all that the body says but for its origin. Of two bodies of one peer with the same sum, the second says
+// nothing new, whatever its version: it refreshes the session (RFC 4028 §7.4).
+func (s *Session) Sum() uint64 {
+	h := fnv.New64a()
+	write := func(kind byte, value string) {
+		_, _ = h.Write([]byte{kind, '='}) // a hash takes everything
+		_, _ = io.WriteString(h, value)
+		_, _ = h.Write([]byte{'\n'})
+	}
+	for _, l := range s.header {
+		if l.kind != 'o' {
+			write(l.kind, l.value)
+		}
+	}
+	for _, m := range s.media {
+		write('m', m.head(m.port))
+		for _, l := range m.lines {
+			write(l.kind, l.value)
+		}
+	}
+	return h.Sum64()
 }
 
 // readAudio reads the section of the audio; without one it is the zero Audio.

@@ -86,6 +86,9 @@ func (w *writer) session(s *Session) string {
 		case l.kind == 'v' || l.kind == 'o':
 		case w.direct:
 			w.line(l.kind, l.value)
+		case l.kind == 's': // what phone or system it is
+			w.line('s', "-")
+		case personal(l.kind, name):
 		case l.kind == 'c':
 			w.line('c', connection(w.local.Addr))
 		case ice(name):
@@ -111,6 +114,12 @@ func (w *writer) session(s *Session) string {
 	return w.String()
 }
 
+// personal tells whether a line says who or what wrote the body, which only matters to its other end: i, u, e and p lines
+// (RFC 8866 §5.4 to §5.6), a=tool.
+func personal(kind byte, attribute string) bool {
+	return kind == 'i' || kind == 'u' || kind == 'e' || kind == 'p' || attribute == "tool"
+}
+
 // head is the value of the m= line with another port.
 func (m section) head(port int) string {
 	return strings.TrimRight(m.kind+" "+strconv.Itoa(port)+" "+m.proto+" "+m.formats, " ")
@@ -130,7 +139,7 @@ func (w *writer) audio(s *Session, m section) {
 			w.line('c', connection(w.local.Addr))
 		case name == "rtcp":
 			w.line('a', w.rtcp(a, value))
-		case ice(name):
+		case ice(name), name == "ssrc": // whose CNAME is an address of the phone (RFC 5576 §6.1)
 		case l.kind == 'a' && isDirection:
 			if said {
 				w.line('a', a.Direction.String())

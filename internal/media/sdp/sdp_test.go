@@ -64,16 +64,17 @@ func file(t testing.TB, name string) []byte {
 func TestRewriteChangesOnlyWhatItMust(t *testing.T) {
 	for name, c := range map[string]struct{ gone, new []string }{
 		"baresip": {
-			[]string{"o=- 3901112 1 IN IP4 192.0.2.10", "c=IN IP4 192.0.2.10", "m=audio 27894 RTP/AVP 96 8 0 101", "a=rtcp:27895"},
+			[]string{"o=- 3901112 1 IN IP4 192.0.2.10", "c=IN IP4 192.0.2.10", "m=audio 27894 RTP/AVP 96 8 0 101", "a=rtcp:27895",
+				"a=tool:baresip 3.16.0", "a=ssrc:2189476210 cname:sip:1001@demo.local"},
 			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 96 8 0 101", "a=rtcp:20001"}},
 		"linphone": {
-			[]string{"o=alice 1234 4321 IN IP4 192.0.2.11", "c=IN IP4 192.0.2.11", "m=audio 7078 RTP/AVP 96 97 0 8 101 99 100",
+			[]string{"o=alice 1234 4321 IN IP4 192.0.2.11", "s=Talk", "c=IN IP4 192.0.2.11", "m=audio 7078 RTP/AVP 96 97 0 8 101 99 100",
 				"a=ice-pwd:abcdefghijklmnopqrstuv", "a=ice-ufrag:abcd", "a=candidate:1 1 UDP 2130706303 192.0.2.11 7078 typ host",
 				"m=video 9078 RTP/AVP 96", "a=rtpmap:96 VP8/90000", "a=rtcp-fb:* ccm fir"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 96 97 0 8 101 99 100", "m=video 0 RTP/AVP 96"}},
+			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 96 97 0 8 101 99 100", "m=video 0 RTP/AVP 96", "s=-"}},
 		"hold_old": {
-			[]string{"o=CiscoSystemsSIP-GW-UserAgent 7 8 IN IP4 192.0.2.20", "c=IN IP4 0.0.0.0", "m=audio 16642 RTP/AVP 0"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 0", "a=sendonly"}},
+			[]string{"o=CiscoSystemsSIP-GW-UserAgent 7 8 IN IP4 192.0.2.20", "s=SIP Call", "c=IN IP4 0.0.0.0", "m=audio 16642 RTP/AVP 0"},
+			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 0", "a=sendonly", "s=-"}},
 		"hold_new": {
 			[]string{"o=- 1 2 IN IP4 192.0.2.10", "c=IN IP4 192.0.2.10", "m=audio 4000 RTP/AVP 0"},
 			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 0"}},
@@ -130,11 +131,25 @@ func difference(a, b []string) []string {
 	return out
 }
 
+// A body that says the same again has the same sum, whatever its origin; any other has another.
+func TestSum(t *testing.T) {
+	const body = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\na=sendrecv\r\n"
+	sum := func(body string) uint64 { return mustParse(t, body).Sum() }
+	if sum(body) != sum(strings.Replace(body, "o=- 1 1", "o=- 1 2", 1)) {
+		t.Error("another version changes the sum")
+	}
+	for _, change := range [][2]string{{"4000", "4002"}, {"0 8", "8 0"}, {"sendrecv", "sendonly"}, {"c=IN IP4 192.0.2.1", "c=IN IP4 192.0.2.2"}, {"a=sendrecv\r\n", ""}} {
+		if sum(body) == sum(strings.Replace(body, change[0], change[1], 1)) {
+			t.Errorf("%q instead of %q does not change the sum", change[1], change[0])
+		}
+	}
+}
+
 // Lines keep their order, and every m= line its place (RFC 3264 §6).
 func TestRewriteKeepsTheOrder(t *testing.T) {
 	s := mustParse(t, "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=call\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\na=sendonly\r\n"+
 		"m=video 9000 RTP/AVP 97\r\na=mid:v\r\na=rtpmap:97 H264/90000\r\nm=audio 9002 RTP/AVP 0\r\na=ptime:20\r\na=x-unknown\r\nm=image 9004 udptl t38\r\n")
-	want := "v=0\r\no=- 5 5 IN IP4 198.51.100.1\r\ns=call\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n" +
+	want := "v=0\r\no=- 5 5 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n" +
 		"m=video 0 RTP/AVP 97\r\na=mid:v\r\nm=audio 20000 RTP/AVP 0\r\na=ptime:20\r\na=x-unknown\r\na=sendonly\r\nm=image 0 udptl t38\r\n"
 	if got := string(NewAuthor(5).Rewrite(s, ours)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

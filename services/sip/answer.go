@@ -1,0 +1,197 @@
+package sip
+
+import (
+	"bytes"
+	"errors"
+
+	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/sipua"
+	"parley/internal/voice"
+)
+
+// branchAnswered is a 2xx: the first one wins (RFC 3261 §13.2.2.4), any other is hung up, be it of another phone behind the
+// same contact.
+func (c *call) branchAnswered(b *branch, res *sip.Response) {
+	e := b.earlyOf(res)
+	if e == nil {
+		return // the proxy there asks more phones than anybody has
+	}
+	if e.leg == c.legs[callee] { // our ACK has not reached it, or is still to come
+		c.ackAgain(callee)
+		return
+	}
+	if e.hungUp {
+		c.w.ack(e.leg.ackTo(b.seq, c.w.id()))
+		return
+	}
+	c.branchFinal(b)
+	if c.phase != alerting || b.given || c.legs[callee] != nil {
+		e.hungUp = true
+		c.w.ack(e.leg.ackTo(b.seq, c.w.id()))
+		c.bye(e.leg, "")
+		c.leave()
+		return
+	}
+	c.stopNoAnswer()
+	c.stopAlive()
+	b.leg = e.leg
+	c.legs[callee] = e.leg
+	c.unacked[callee] = b.seq
+	if !b.rings { // some phones answer without ringing
+		b.rings = true
+		c.ringing(b)
+	}
+	c.cancelBranches(answeredElsewhere)
+	c.hosts[callee] = b.host
+	c.rel.wait = nil // the answer says more
+	c.rel.then = func() { c.answer(b, e, res) }
+	c.announceNext()
+}
+
+// answer passes the 2xx to the caller.
+func (c *call) answer(b *branch, e *early, res *sip.Response) {
+	out := c.legs[caller].respond(c.invite, 200, "OK")
+	passResponse(res, out)
+	said := res
+	if !isSDP(res) && e.said != nil {
+		said = e.said // the phone's answer came in a reliable response, which the caller may not have had
+	}
+	var err error
+	switch {
+	case c.deal != dealSettled:
+		err = c.carry(callee, said, out)
+	case c.shown == e && sameBody(said, e.said): // he has it, and may have changed it since
+	case c.offered && isSDP(said) && !c.audio.same(callee, said.Body()):
+		c.hear(said)
+	case !c.offered && c.shown != e: // this phone's offer is not the one that was answered
+		err = errTwoOffers
+	}
+	if err != nil {
+		c.fail(badMedia(err))
+		return
+	}
+	c.rel.halt()
+	c.phase = answered
+	c.times.answer = c.w.now()
+	defer c.show()
+	c.grant(caller, c.invite, out)
+	c.agreed(callee, res)
+	c.repeat2xx(caller, c.tx, out, func() { c.hangUp("the caller's phone did not confirm the call", "system", outcome{status: 200}) })
+	c.publish(voice.EventEstablished, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
+	if b.trunk == "" {
+		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
+	}
+}
+
+func sameBody(a, b *sip.Response) bool { return a == b || b != nil && bytes.Equal(a.Body(), b.Body()) }
+
+// errTwoOffers is a call whose caller offered nothing, and got an offer of one phone before another behind the same contact
+// answered.
+var errTwoOffers = errors.New("another phone answered than the one whose audio was agreed")
+
+// ack is the last ACK we sent on a leg, in case its 2xx comes again.
+type ack struct {
+	seq uint32
+	req *sip.Request // one that holds an answer; others are made anew
+}
+
+// repeat is a 2xx to an INVITE on its way until the ACK comes (RFC 3261 §13.3.1.4).
+type repeat struct {
+	stop func()
+	seq  uint32
+}
+
+// acked is the ACK of a 2xx of ours: the other side's 2xx can be acknowledged now, with the answer the ACK may hold.
+func (c *call) acked(s side, req *sip.Request) {
+	r := c.repeats[s]
+	if r == nil || r.seq != req.CSeq().SeqNo {
+		return
+	}
+	r.stop()
+	c.repeats[s] = nil
+	if c.phase == over {
+		return
+	}
+	if c.phase == answered {
+		c.phase = talking
+		c.show()
+		c.watchAudio()
+		defer c.settle()
+	}
+	other := s.other()
+	if seq := c.unacked[other]; seq != 0 {
+		c.confirm(other, seq, req)
+	}
+	if c.owed && s == caller {
+		c.owed = false
+		c.renew(caller, true)
+	}
+}
+
+// confirm acknowledges the 2xx of a side, with the answer that the other side's ACK may hold.
+func (c *call) confirm(s side, seq uint32, from *sip.Request) {
+	req := c.legs[s].ackTo(seq, c.w.id())
+	req.SetBody(nil)
+	if len(from.Body()) > 0 {
+		if err := c.carry(s.other(), from, req); err != nil {
+			c.unacked[s] = 0
+			c.w.ack(req)
+			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
+			return
+		}
+	}
+	c.sendAck(s, req)
+}
+
+// sendAck sends an ACK and keeps what is needed to repeat it.
+func (c *call) sendAck(s side, req *sip.Request) {
+	c.unacked[s] = 0
+	c.acks[s] = ack{seq: req.CSeq().SeqNo}
+	if len(req.Body()) > 0 {
+		c.acks[s].req = req
+	}
+	c.w.ack(req)
+}
+
+// ackAgain answers a repeated 2xx, once its ACK has gone at all (§13.2.2.4).
+func (c *call) ackAgain(s side) {
+	switch a := c.acks[s]; {
+	case a.req != nil:
+		c.w.ack(a.req)
+	case a.seq != 0 && c.unacked[s] == 0:
+		c.w.ack(c.legs[s].ackTo(a.seq, c.w.id()))
+	}
+}
+
+// repeat2xx sends a 2xx to an INVITE until it is acknowledged: after T1, doubling up to T2, for 64 T1 (§13.3.1.4).
+func (c *call) repeat2xx(s side, tx sipua.ServerTx, res *sip.Response, giveUp func()) {
+	r := &repeat{seq: res.CSeq().SeqNo}
+	c.repeats[s] = r
+	started, wait := c.w.now(), c.cfg.T1
+	var again func()
+	again = func() {
+		if c.repeats[s] != r {
+			return
+		}
+		if c.w.now().Sub(started) >= 64*c.cfg.T1 {
+			c.repeats[s] = nil
+			giveUp()
+			return
+		}
+		tx.Respond(res)
+		wait = min(2*wait, 8*c.cfg.T1)
+		r.stop = c.w.after(wait, func() { c.must(again) })
+	}
+	tx.Respond(res)
+	r.stop = c.w.after(wait, func() { c.must(again) })
+}
+
+func (c *call) stopRepeats() {
+	for s, r := range c.repeats {
+		if r != nil {
+			r.stop()
+			c.repeats[s] = nil
+		}
+	}
+}
