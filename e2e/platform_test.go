@@ -42,6 +42,7 @@ type platform struct {
 	t      testing.TB
 	dir    string // holds parley.yaml and data
 	args   []string
+	env    []string // besides the test's own
 	proc   *peer.Process
 	status contract.StatusReport // as of its start
 }
@@ -80,7 +81,7 @@ func (p *platform) run() {
 
 func (p *platform) launch() {
 	p.t.Helper()
-	p.proc = peer.Start(p.t, p.dir, nil, binary, p.args...)
+	p.proc = peer.Start(p.t, p.dir, p.env, binary, p.args...)
 }
 
 // awaitReady waits until every service passes.

@@ -150,9 +150,12 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Terminate asks the program to stop, as an operator does, and does not wait.
+func (p *Process) Terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }
+
 // Stop asks the program to end, and makes it after ten seconds.
 func (p *Process) Stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.Terminate()
 	select {
 	case <-p.done:
 	case <-time.After(10 * time.Second):

@@ -252,17 +252,27 @@ func (c *Call) SDP() string {
 	return c.remoteSDP
 }
 
-// Reinvite changes the session, and returns the answer (RFC 3261 §14.1).
+// Reinvite changes the session, and returns the answer (RFC 3261 §14.1). A request that met another one (491) is made again
+// after a moment, as that section wants it, a few times.
 func (c *Call) Reinvite(sdp string) (*Message, error) {
 	c.a.mu.Lock()
 	c.sdp = sdp
 	c.a.mu.Unlock()
-	var res *Message
-	if err := c.a.request(c.invite(), func(m *Message) { res = m }); err != nil {
-		return nil, err
+	for tries := 0; ; tries++ {
+		var res *Message
+		if err := c.a.request(c.invite(), func(m *Message) { res = m }); err != nil {
+			return nil, err
+		}
+		c.answer(res)
+		if res.Status != 491 || tries == 5 {
+			return res, nil
+		}
+		select {
+		case <-time.After(c.a.T1 / 2):
+		case <-c.Ended:
+			return res, nil
+		}
 	}
-	c.answer(res)
-	return res, nil
 }
 
 // Request sends another request within the dialog, and returns its final response.
