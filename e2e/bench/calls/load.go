@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ import (
 // result is one step of load.
 type result struct {
 	rate, asked, ok, resent int
-	meanMs                  float64 // from INVITE to 200
+	p50, p99                float64 // milliseconds from INVITE to 200
 	cpuMicros               float64 // CPU time of Parley a call
 	cores                   float64
 	rssMB                   float64
@@ -34,8 +35,8 @@ func (r result) String() string {
 	if !r.good() {
 		mark = "NOT GOOD"
 	}
-	return fmt.Sprintf("asked %5d/s  calls %6d  failed %5d  sent again %5d  set up in %6.1f ms  CPU %6.0f µs  core %4.2f  RSS %4.0f MB  %s",
-		r.rate, r.asked, r.asked-r.ok, r.resent, r.meanMs, r.cpuMicros, r.cores, r.rssMB, mark)
+	return fmt.Sprintf("asked %5d/s  calls %6d  failed %5d  sent again %5d  set up p50 %3.0f p99 %4.0f ms  CPU %6.0f µs  core %4.2f  RSS %4.0f MB  %s",
+		r.rate, r.asked, r.asked-r.ok, r.resent, r.p50, r.p99, r.cpuMicros, r.cores, r.rssMB, mark)
 }
 
 // sipp runs the load generator on its own core.
@@ -63,7 +64,7 @@ func (p *phone) stop() {
 }
 
 // load makes calls at rate for seconds and measures Parley meanwhile.
-func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds int, talk time.Duration) (result, error) {
+func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds int, o options) (result, error) {
 	number := "2000"
 	if scenario == "cancel.xml" {
 		number = "2001"
@@ -73,12 +74,12 @@ func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds
 	if err := os.Remove(stats); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return result{}, err
 	}
-	limit := time.Duration(seconds)*time.Second + talk + 40*time.Second
+	limit := time.Duration(seconds)*time.Second + o.talk + 40*time.Second
 	stepCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := sipp(stepCtx, dir, p.Addr, "-sf", filepath.Join(sourceDir(), scenario), "-key", "number", number, "-i", "127.0.0.2",
-		"-d", strconv.FormatInt(talk.Milliseconds(), 10), "-r", strconv.Itoa(rate), "-m", strconv.Itoa(total), "-l", "100000",
-		"-trace_stat", "-stf", stats, "-fd", "1", "-timeout", strconv.Itoa(int(limit.Seconds())-3))
+		"-d", strconv.FormatInt(o.talk.Milliseconds(), 10), "-r", strconv.Itoa(rate), "-m", strconv.Itoa(total), "-l", "100000",
+		"-trace_stat", "-stf", stats, "-fd", "1", "-trace_rtt", "-rtt_freq", "1", "-timeout", strconv.Itoa(int(limit.Seconds())-3))
 	var out bytes.Buffer
 	cmd.Stderr = &out
 	cpuBefore, _ := p.Usage()
@@ -97,12 +98,31 @@ func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds
 	used := cpuAfter - cpuBefore
 	r := result{rate: rate, asked: total, ok: column("SuccessfulCall(C)"), resent: column("Retransmissions(C)"), rssMB: float64(rss) / 1e6, cores: used.Seconds() / wall.Seconds()}
 	r.cpuMicros = float64(used.Microseconds()) / float64(max(total, 1))
-	if f := strings.Split(row["ResponseTime1(C)"], ":"); len(f) == 4 { // h:m:s:µs
-		micros, _ := strconv.Atoi(f[3])
-		s, _ := strconv.Atoi(f[2])
-		r.meanMs = float64(s)*1000 + float64(micros)/1000
+	if scenario == "uac.xml" {
+		r.p50, r.p99, err = percentiles(filepath.Join(dir, fmt.Sprintf("uac_%d_rtt.csv", cmd.Process.Pid)))
 	}
-	return r, nil
+	return r, err
+}
+
+// percentiles reads the response times that sipp leaves, in milliseconds, and removes the file.
+func percentiles(path string) (p50, p99 float64, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, fmt.Errorf("response times of sipp: %w", err)
+	}
+	var times []float64
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Split(strings.TrimSpace(line), ";"); len(f) == 3 {
+			if ms, err := strconv.ParseFloat(f[1], 64); err == nil {
+				times = append(times, ms)
+			}
+		}
+	}
+	slices.Sort(times)
+	if n := len(times); n > 0 {
+		p50, p99 = times[n/2], times[n*99/100]
+	}
+	return p50, p99, os.Remove(path)
 }
 
 // mixture runs answered and abandoned calls side by side.
@@ -116,7 +136,7 @@ func (p *platform) mixture(ctx context.Context, dir string, rate int, o options)
 	)
 	for i, scenario := range []string{"uac.xml", "cancel.xml"} {
 		share := []int{3 * rate / 4, max(rate/4, 1)}[i]
-		wg.Go(func() { got[i], errs[i] = p.load(ctx, dir, scenario, share, seconds, o.talk) })
+		wg.Go(func() { got[i], errs[i] = p.load(ctx, dir, scenario, share, seconds, o) })
 	}
 	wg.Wait()
 	for i, name := range []string{"answered", "abandoned"} {

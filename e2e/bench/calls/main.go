@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"parley/e2e/bench/rig"
@@ -23,6 +24,7 @@ import (
 
 type options struct {
 	parley  string
+	rates   string
 	rate    int
 	factor  float64
 	limit   int
@@ -30,11 +32,32 @@ type options struct {
 	talk    time.Duration
 	mixed   int
 	direct  bool
+	idle    time.Duration
+	profile string
+}
+
+// steps are the rates to try, in order.
+func (o options) steps() (out []int, err error) {
+	if o.rates == "" {
+		for rate := float64(o.rate); rate <= float64(o.limit); rate *= max(o.factor, 1.01) {
+			out = append(out, int(rate))
+		}
+		return out, nil
+	}
+	for f := range strings.SplitSeq(o.rates, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(f))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-rates: %q is no rate", f)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.parley, "parley", "", "the parley binary; empty builds it")
+	flag.StringVar(&o.rates, "rates", "", "rates of the steps, such as 100,300,600,1000, all of them run; empty raises -rate by -factor until it is too much")
 	flag.IntVar(&o.rate, "rate", 100, "calls a second of the first step")
 	flag.Float64Var(&o.factor, "factor", 1.4, "growth of the rate from step to step")
 	flag.IntVar(&o.limit, "limit", 2000, "where the steps end at the latest")
@@ -42,6 +65,8 @@ func main() {
 	flag.DurationVar(&o.talk, "talk", time.Second, "length of a call")
 	flag.IntVar(&o.mixed, "mixed", 4000, "calls of the mixture at the end, a quarter of them abandoned; 0 leaves it out")
 	flag.BoolVar(&o.direct, "direct", false, "audio goes directly: no ports of ours")
+	flag.DurationVar(&o.idle, "idle", 0, "measure this long what the platform uses while nothing happens, after its calls")
+	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of the steps (FILE.RATE) and of allocations at the end (FILE.allocs)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -70,7 +95,16 @@ func run(ctx context.Context, o options) error {
 	}
 	defer phone.stop()
 
-	if _, err := p.load(ctx, dir, "uac.xml", o.rate/2, 2, o.talk); err != nil { // first-time work does not count
+	return measure(ctx, p, dir, o)
+}
+
+// measure runs the steps, the mixture and the check of the books.
+func measure(ctx context.Context, p *platform, dir string, o options) error {
+	steps, err := o.steps()
+	if err != nil {
+		return err
+	}
+	if _, err := p.load(ctx, dir, "uac.xml", max(steps[0]/2, 10), 2, o); err != nil { // first-time work does not count
 		return err
 	}
 	before, err := p.scrape(ctx)
@@ -79,18 +113,22 @@ func run(ctx context.Context, o options) error {
 	}
 	fmt.Printf("calls of %v, steps of %d s\n\n", o.talk, o.seconds)
 	best := 0
-	for rate := float64(o.rate); rate <= float64(o.limit); rate *= o.factor {
-		r, err := p.load(ctx, dir, "uac.xml", int(rate), o.seconds, o.talk)
+	for _, rate := range steps {
+		r, err := p.profiled(ctx, dir, rate, o)
 		if err != nil {
 			return err
 		}
 		fmt.Println(r)
-		if !r.good() {
+		if r.good() {
+			best = max(best, rate)
+		} else if o.rates == "" {
 			break
 		}
-		best = int(rate)
 	}
 	fmt.Printf("\nhighest good rate %d calls a second\n", best)
+	if o.idle > 0 {
+		p.rest(ctx, o.idle)
+	}
 	if o.mixed > 0 {
 		rate := max(best/2, 20)
 		if err := p.mixture(ctx, dir, rate, o); err != nil {
@@ -104,12 +142,13 @@ func run(ctx context.Context, o options) error {
 type platform struct {
 	*rig.Server
 	sip, cdr string // host:port of the metrics of these services
+	control  string // socket of the command line, which gives profiles
 }
 
 const config = `
 node: {id: bench, data_dir: %s}
 sip: {listen: ["udp://%s"]}
-media: {bind: 127.0.0.1, ports: 20000-31999, mode: %s}
+media: {bind: 127.0.0.5, ports: 1024-65535, mode: %s}
 calls: {max_calls: 20000}
 sipproxy: {limits: {stranger_rate: -1, strangers_rate: -1}}
 http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, cdr: %s, sip: %s}}
@@ -164,7 +203,7 @@ func start(ctx context.Context, dir string, o options) (*platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &platform{Server: s, cdr: "127.0.0.1:" + ports[0], sip: "127.0.0.1:" + ports[1]}
+	p := &platform{Server: s, cdr: "127.0.0.1:" + ports[0], sip: "127.0.0.1:" + ports[1], control: filepath.Join(dir, "data", "run", "parley.sock")}
 	return p, p.ready(ctx)
 }
 

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,34 +128,12 @@ func profileUnderLoad(ctx context.Context, dir string, s *rig.Server, users stri
 	done := make(chan error, 1)
 	go func() {
 		rig.Pause(ctx, time.Second)
-		done <- fetchProfile(ctx, filepath.Join(dir, "data", "run", "parley.sock"), o.profile, max(o.seconds-3, 2))
+		done <- rig.Profile(ctx, filepath.Join(dir, "data", "run", "parley.sock"), fmt.Sprintf("profile?seconds=%d", max(o.seconds-3, 2)), o.profile)
 	}()
 	if _, err := load(ctx, dir, s, users, o.rate, o.seconds); err != nil {
 		return err
 	}
 	return <-done
-}
-
-func fetchProfile(ctx context.Context, socket, file string, seconds int) error {
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://node/debug/pprof/profile?seconds=%d", seconds), nil)
-	if err != nil {
-		return err
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	_, err = f.ReadFrom(res.Body)
-	return errors.Join(err, f.Close())
 }
 
 // sourceDir is the folder of this file, where the scenario and the Kamailio configuration lie.
