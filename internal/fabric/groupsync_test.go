@@ -199,3 +199,27 @@ func TestCloseWhileSyncing(t *testing.T) {
 		t.Errorf("%v events counted as stored", n)
 	}
 }
+
+// TestRecordsShareASync: records that nobody waits for gather, and are on disk soon all the same.
+func TestRecordsShareASync(t *testing.T) {
+	d, f := newDisk(t)
+	d.set(nil, false)
+	const n = 100
+	for i := range n {
+		if err := f.Publish(cdr(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() error {
+		if n := metric(t, f, "kafka_producer_queue_depth"); n > 0 {
+			return fmt.Errorf("%v records wait for the disk", n)
+		}
+		return nil
+	})
+	if got := len(d.syncs()); got == 0 || got > n/10 {
+		t.Errorf("%d records took %d syncs", n, got)
+	}
+	if err := closeNow(t, f); err != nil {
+		t.Error(err)
+	}
+}

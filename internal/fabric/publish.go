@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,6 +41,8 @@ type publisher struct {
 	id    string // first part of the message ids made here
 	wake  chan struct{}
 	done  chan struct{} // closed when the sender has ended
+
+	flushing atomic.Int32 // who waits in flush: promises go to disk without delay
 
 	mu       sync.Mutex // guards what follows
 	lanes    map[string]*lane
@@ -105,7 +108,7 @@ func newPublisher(nc *nats.Conn, limit int, server Syncer, log *slog.Logger) (*p
 	for _, s := range streamSpecs {
 		t := &topic{}
 		if s.class == promise && server != nil {
-			t.sync = &groupSync{server: server, stream: s.name}
+			t.sync = newGroupSync(server, s.name)
 		}
 		p.topics[s.name] = t
 	}
@@ -229,7 +232,7 @@ func (p *publisher) acknowledged(it *item, seq uint64, err error) {
 		p.settle(it, seq, err)
 		return
 	}
-	group.then(func(err error) {
+	group.then(it.done != nil || p.flushing.Load() > 0, func(err error) {
 		if err != nil {
 			seq = 0
 		}
@@ -353,6 +356,13 @@ func (p *publisher) flush(ctx context.Context) error {
 	done := make(chan struct{})
 	p.flushers = append(p.flushers, flusher{p.ticket, done})
 	p.mu.Unlock()
+	p.flushing.Add(1)
+	defer p.flushing.Add(-1)
+	for _, t := range p.topics {
+		if t.sync != nil {
+			t.sync.ring()
+		}
+	}
 	select {
 	case <-done:
 		return nil
