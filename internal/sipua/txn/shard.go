@@ -21,7 +21,7 @@ type Shard struct {
 
 	servers map[string]*Server
 	clients map[string]*Client
-	timers  timerHeap
+	timers  timers
 	key     []byte // scratch for lookups
 
 	Local any // the core's own state on this shard
@@ -34,7 +34,7 @@ type job struct {
 }
 
 func newShard(l *Layer) *Shard {
-	return &Shard{l: l, wake: make(chan struct{}, 1), servers: map[string]*Server{}, clients: map[string]*Client{}}
+	return &Shard{l: l, wake: make(chan struct{}, 1), servers: map[string]*Server{}, clients: map[string]*Client{}, timers: timers{start: time.Now()}}
 }
 
 // Do runs fn on the shard, after what came before it. It never blocks and never refuses: callers are bounded by the
@@ -113,15 +113,17 @@ func (s *Shard) rescue() {
 
 // fire runs the timers that are due and returns the time to the next.
 func (s *Shard) fire(now time.Time) time.Duration {
-	for len(s.timers) > 0 {
-		t := s.timers[0]
-		if d := t.at.Sub(now); d > 0 {
+	for at := now.Sub(s.timers.start); ; {
+		t := s.timers.next()
+		if t == nil {
+			return time.Hour
+		}
+		if d := t.at - at; d > 0 {
 			return d
 		}
-		s.timers.remove(t)
+		t.Stop()
 		s.fireOne(t)
 	}
-	return time.Hour
 }
 
 func (s *Shard) fireOne(t *Timer) {
@@ -135,92 +137,5 @@ func (s *Shard) dropAll() {
 	}
 	for _, c := range s.clients {
 		c.end()
-	}
-}
-
-// Timer is something a shard does later.
-type Timer struct {
-	shard *Shard
-	at    time.Time
-	index int // in the heap; -1 when it is not there
-	fn    func()
-}
-
-// After runs fn on the shard in d.
-func (s *Shard) After(d time.Duration, fn func()) *Timer {
-	t := &Timer{shard: s, at: time.Now().Add(d), fn: fn}
-	s.timers.add(t)
-	return t
-}
-
-// Reset sets the timer anew, whether it has run or not.
-func (t *Timer) Reset(d time.Duration) {
-	t.shard.timers.remove(t)
-	t.at = time.Now().Add(d)
-	t.shard.timers.add(t)
-}
-
-// Stop takes the timer back; a nil or stopped one may be stopped too.
-func (t *Timer) Stop() {
-	if t != nil {
-		t.shard.timers.remove(t)
-	}
-}
-
-// timerHeap is a binary heap by time. It keeps each timer's place, so that one that is stopped leaves at once and takes what
-// it refers to with it.
-type timerHeap []*Timer
-
-func (h *timerHeap) add(t *Timer) {
-	t.index = len(*h)
-	*h = append(*h, t)
-	h.up(t.index)
-}
-
-func (h *timerHeap) remove(t *Timer) {
-	i := t.index
-	if i < 0 || i >= len(*h) || (*h)[i] != t {
-		return
-	}
-	last := len(*h) - 1
-	h.swap(i, last)
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	if i < last {
-		h.down(i)
-		h.up(i)
-	}
-	t.index = -1
-}
-
-func (h timerHeap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h timerHeap) up(i int) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !h[i].at.Before(h[parent].at) {
-			return
-		}
-		h.swap(i, parent)
-		i = parent
-	}
-}
-
-func (h timerHeap) down(i int) {
-	for {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(h); c++ {
-			if h[c].at.Before(h[least].at) {
-				least = c
-			}
-		}
-		if least == i {
-			return
-		}
-		h.swap(i, least)
-		i = least
 	}
 }

@@ -480,6 +480,28 @@ func TestAPanicCostsOneMessage(t *testing.T) {
 	})
 }
 
+// TestTimersOfManyTimes: times beyond those of SIP work too, and leave nothing behind.
+func TestTimersOfManyTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, transport.UDP, nil)
+		defer w.stop()
+		const n = 500
+		fired := 0
+		w.do(func(s *Shard) {
+			for i := range n {
+				s.After(time.Duration(n-i)*time.Millisecond, func() { fired++ })
+			}
+		})
+		time.Sleep(time.Second)
+		w.do(func(s *Shard) {
+			s.After(time.Hour, func() {})
+			if fired != n || len(s.timers.queues) > 2 {
+				t.Errorf("%d timers fired, want %d; %d queues left", fired, n, len(s.timers.queues))
+			}
+		})
+	})
+}
+
 func TestTimersFireInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, transport.UDP, nil)
