@@ -6,8 +6,9 @@ import "sync"
 const maxWaiting = 256
 
 // mailbox hands what happens to a call to one goroutine at a time, in order. The goroutine lives only while there is
-// something to do. The zero mailbox is ready.
+// something to do: one of start's, or a new one when that is nil. The zero mailbox is ready.
 type mailbox struct {
+	start   func(*mailbox) // has work called on some goroutine
 	mu      sync.Mutex
 	waiting []func()
 	busy    bool
@@ -26,10 +27,14 @@ func (b *mailbox) put(fn func(), limit int) bool {
 		return false
 	}
 	b.waiting = append(b.waiting, fn)
-	start := !b.busy
+	idle := !b.busy
 	b.busy = true
 	b.mu.Unlock()
-	if start {
+	switch {
+	case !idle:
+	case b.start != nil:
+		b.start(b)
+	default:
 		go b.work()
 	}
 	return true

@@ -138,7 +138,8 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		from.dialled = unescape(req.Recipient.User)
 	}
 	c := &call{
-		w: (*outside)(s), cfg: &s.cfg, from: from, dialled: from.dialled, domain: domainOf(tn),
+		mailbox: mailbox{start: s.work},
+		w:       (*outside)(s), cfg: &s.cfg, from: from, dialled: from.dialled, domain: domainOf(tn),
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
 	}

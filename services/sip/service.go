@@ -20,6 +20,7 @@ import (
 	"parley/internal/sipua/digest"
 	"parley/internal/sipua/locate"
 	"parley/internal/voice"
+	"parley/internal/warm"
 	"parley/services/sip/trunk"
 )
 
@@ -74,6 +75,7 @@ type Service struct {
 	tokens   atomic.Pointer[sipua.Tokens]
 	run      context.Context // of Run, for what calls start
 	trunks   *trunk.Table
+	workers  *warm.Pool[*mailbox]
 	drain    atomic.Bool
 	calls    atomic.Int64
 	number   atomic.Uint64 // CallID of the last call
@@ -102,6 +104,12 @@ func (t *inviteTx) Respond(res *sip.Response) {
 	}
 	t.ServerTx.Respond(res)
 }
+
+// maxIdleWorkers is how many goroutines wait for a call that has something to do; a burst has as many as it needs besides.
+const maxIdleWorkers = 64
+
+// work empties a mailbox on a goroutine that is kept.
+func (s *Service) work(b *mailbox) { s.workers.Do(s.run, b) }
 
 const maxReports = 256 // failures waiting to be reported; more are dropped, as the source goes on anyway
 
@@ -142,6 +150,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)
 	s.m = newMetrics(s, o.Registry)
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil

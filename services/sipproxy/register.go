@@ -21,6 +21,13 @@ import (
 // maxValues bounds the values of one header that are handed on; a phone has a handful of contacts.
 const maxValues = 64
 
+// registerJob is one REGISTER on its way to the registrar.
+type registerJob struct {
+	flow transport.Flow
+	m    *wire.Message
+	req  *contract.RegisterRequest
+}
+
 // register passes a REGISTER to the registrar and answers without a transaction: the registrar is idempotent, so a
 // retransmission is simply asked again (RFC 3261 §8.2.7). It runs on the reading goroutine up to the door.
 func (s *Service) register(flow transport.Flow, received time.Time, m *wire.Message) {
@@ -40,7 +47,7 @@ func (s *Service) register(flow transport.Flow, received time.Time, m *wire.Mess
 		return
 	}
 	job := m.Clone() // the strings of the request point into these bytes, which nobody writes to any more
-	s.workers.do(s.run, registerJob{flow, job, registerRequest(job, flow, received, s.f.Node())})
+	s.workers.Do(s.run, registerJob{flow, job, registerRequest(job, flow, received, s.f.Node())})
 }
 
 // enterRegister takes one of the places at the registrar.

@@ -25,6 +25,7 @@ import (
 	"parley/internal/sipua/txn"
 	"parley/internal/sipua/wire"
 	"parley/internal/voice"
+	"parley/internal/warm"
 )
 
 // Names of the health checks.
@@ -84,7 +85,7 @@ type Service struct {
 	mark   string                       // what branches made by this process start with
 
 	run         context.Context // of Run, for what handlers start; set before the first message is read
-	workers     *workers
+	workers     *warm.Pool[registerJob]
 	registering atomic.Int64
 	contexts    atomic.Int64
 	draining    atomic.Bool
@@ -95,6 +96,9 @@ type Service struct {
 
 // probeInterval is how often registrar and config service are asked whether they are there.
 const probeInterval = 5 * time.Second
+
+// maxIdleWorkers is how many goroutines wait for the next REGISTER; a burst has as many as it needs besides.
+const maxIdleWorkers = 256
 
 // maxClosers bounds the connections whose end is being told to the registrar at once.
 const maxClosers = 64
@@ -128,7 +132,7 @@ func New(o Options) (*Service, error) {
 		live = o.Node.Load
 	}
 	s.nodes = newNodeTable(o.Fabric.Node(), live)
-	s.workers = newWorkers(s.runRegister)
+	s.workers = warm.New(maxIdleWorkers, s.runRegister)
 	s.trace = newTrace(o.Config.Trace)
 	s.scratch.New = func() any { return new(wire.Message) }
 	s.mark = wire.MagicCookie + hex(maphash.String(s.seed, "branch"))[:8]
@@ -250,7 +254,7 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	err = g.Wait()
 	stop()
-	s.workers.wait()
+	s.workers.Wait()
 	return err
 }
 
