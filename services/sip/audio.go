@@ -11,6 +11,7 @@ import (
 
 	"parley/internal/media"
 	"parley/internal/media/sdp"
+	"parley/internal/sipua/object"
 	"parley/internal/voice"
 )
 
@@ -126,11 +127,7 @@ func isSDP(m sip.Message) bool {
 	if len(m.Body()) == 0 {
 		return false
 	}
-	h := m.GetHeaders("Content-Type")
-	if len(h) == 0 {
-		return false
-	}
-	kind, _, _ := strings.Cut(h[0].Value(), ";")
+	kind, _, _ := strings.Cut(object.Value(m, "Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "application/sdp")
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/sipua"
+	"parley/internal/sipua/object"
 	"parley/internal/sipua/wire"
 )
 
@@ -28,8 +29,8 @@ const (
 // pass copies header fields.
 func pass(from, to sip.Message, names ...string) {
 	for _, name := range names {
-		for _, h := range from.GetHeaders(name) {
-			to.AppendHeader(sip.NewHeader(name, h.Value()))
+		for value := range object.Values(from, name) {
+			to.AppendHeader(sip.NewHeader(name, value))
 		}
 	}
 }
@@ -48,8 +49,8 @@ func passResponse(from, to *sip.Response) {
 }
 
 func tags(m sip.Message, name string) (out []string) {
-	for _, h := range m.GetHeaders(name) {
-		for _, t := range strings.Split(h.Value(), ",") {
+	for value := range object.Values(m, name) {
+		for t := range strings.SplitSeq(value, ",") {
 			if t = strings.ToLower(strings.TrimSpace(t)); t != "" {
 				out = append(out, t)
 			}
@@ -83,12 +84,7 @@ func hopsLeft(req *sip.Request) int {
 }
 
 // header is the value of the first header field of that name, "" if there is none.
-func header(m sip.Message, name string) string {
-	if h := m.GetHeaders(name); len(h) > 0 {
-		return h[0].Value()
-	}
-	return ""
-}
+func header(m sip.Message, name string) string { return object.Value(m, name) }
 
 // reasonsOf joins the Reason values of a message, one a protocol (RFC 3326).
 func reasonsOf(m sip.Message) string {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/emiago/sipgo/sip"
+
+	"parley/internal/sipua/object"
 )
 
 // nodeHost stands in Via and Call-ID of what the node sends. The front door adds the Via that peers answer to, and
@@ -38,8 +40,8 @@ func answering(req *sip.Request, tag, contact string) *leg {
 		local: req.To().Value() + ";tag=" + tag, remote: req.From().Value(), peerSeq: req.CSeq().SeqNo,
 	}
 	l.peerTag, _ = req.From().Params.Get("tag")
-	for _, rr := range req.GetHeaders("Record-Route") {
-		l.routes = append(l.routes, rr.Value())
+	for rr := range object.Values(req, "Record-Route") {
+		l.routes = append(l.routes, rr)
 	}
 	l.learn(req)
 	return l
@@ -78,8 +80,8 @@ func (l *leg) answered(res *sip.Response) {
 	l.peerTag, l.remote = tag, to.Value()
 	l.learn(res)
 	var routes []string
-	for _, rr := range res.GetHeaders("Record-Route") {
-		routes = append(routes, rr.Value())
+	for rr := range object.Values(res, "Record-Route") {
+		routes = append(routes, rr)
 	}
 	if len(routes) > 0 {
 		slices.Reverse(routes)
@@ -138,14 +140,7 @@ const maxHops = 70
 
 // respond makes the answer to a request of the peer, with our tag.
 func (l *leg) respond(req *sip.Request, status int, reason string) *sip.Response {
-	res := sip.NewResponseFromRequest(req, status, reason, nil)
-	if to := res.To(); to != nil && status > 100 {
-		if to.Params == nil {
-			to.Params = sip.NewParams()
-		}
-		to.Params.Remove("tag")
-		to.Params.Add("tag", l.tag)
-	}
+	res := object.Answer(req, status, reason, l.tag)
 	if (req.IsInvite() || req.Method == sip.UPDATE) && (status/100 == 1 && status != 100 || status/100 == 2) {
 		res.AppendHeader(sip.NewHeader("Contact", l.contact))
 		res.AppendHeader(sip.NewHeader("Allow", allowed))

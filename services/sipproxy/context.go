@@ -80,6 +80,9 @@ func (f *forwarding) close() {
 		return
 	}
 	f.closed, f.req, f.best = true, nil, nil
+	if tx, ok := f.up.(*txn.Server); ok {
+		tx.Local = nil // it stays for half a minute, and only a CANCEL would have asked
+	}
 	f.s.contexts.Add(-1)
 	delete(live(f.shard), f)
 	for _, b := range f.branches {

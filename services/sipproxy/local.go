@@ -9,6 +9,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/sipua"
+	"parley/internal/sipua/object"
 	"parley/internal/sipua/txn"
 	"parley/internal/sipua/wire"
 	"parley/internal/voice"
@@ -40,13 +41,12 @@ func (s *Service) deliverLocal(request []byte, tx *localTx) bool {
 	if wire.Scan(&m, request) != nil {
 		return false
 	}
-	parsed, err := sip.ParseMessage(m.Canonical(nil))
+	req, err := object.Request(&m)
 	if err != nil {
-		s.log.Debug("request not readable as object", slog.Any("err", err))
+		s.log.Debug("request for the SIP node", slog.Any("err", err))
 		return false
 	}
-	req, ok := parsed.(*sip.Request)
-	if !ok || s.node == nil {
+	if s.node == nil {
 		return false
 	}
 	if tx == nil {
@@ -59,7 +59,7 @@ func (s *Service) deliverLocal(request []byte, tx *localTx) bool {
 
 // Respond implements sipua.ServerTx.
 func (tx *localTx) Respond(res *sip.Response) {
-	b, status := []byte(res.String()), res.StatusCode
+	b, status := object.Bytes(res), res.StatusCode
 	tx.shard.Do(func() {
 		br := tx.b
 		if !br.done {
@@ -96,14 +96,10 @@ func (u localUp) Respond(status int, b []byte) error {
 		u.on(nil, voice.ErrInternal)
 		return err
 	}
-	parsed, err := sip.ParseMessage(m.Canonical(nil))
+	res, err := object.Response(&m)
 	if err != nil {
 		u.on(nil, voice.ErrInternal)
-		return fmt.Errorf("response %d not readable as object: %w", status, err)
-	}
-	res, ok := parsed.(*sip.Response)
-	if !ok {
-		return voice.ErrInternal
+		return fmt.Errorf("response %d for the SIP node: %w", status, err)
 	}
 	u.on(res, nil)
 	return nil
@@ -157,7 +153,7 @@ func (s *Service) SendAck(req *sip.Request) error {
 // fromLocal turns an object of the node into the bytes a forwarding works on.
 func (s *Service) fromLocal(req *sip.Request) (*txn.Message, error) {
 	m := &txn.Message{Received: time.Now()}
-	if err := wire.Scan(&m.Message, []byte(req.String())); err != nil {
+	if err := wire.Scan(&m.Message, object.Bytes(req)); err != nil {
 		return nil, voice.Errorf(voice.ErrInvalid, "request of the SIP node: %s", err.Reason)
 	}
 	m.Shard = s.layer.Shard(m.Get(wire.CallID))
