@@ -44,14 +44,15 @@ func TestTraceHoldsACallAsItWentOverTheWire(t *testing.T) {
 			p.expect("200")
 			talk(p, "traced-1")
 			talk(p, "traced-2")
-			got, err := h.traceOf("traced-1", "")
-			if err != nil {
-				t.Fatal(err)
-			}
 			want := ">INVITE <100 <180 <200 >ACK >INVITE <100 <180 <200 >ACK >INFO <200 >BYE <200"
-			if text := strings.Join(starts(got.Messages), " "); text != want {
-				t.Errorf("the trace is %s\nwant         %s", text, want)
-			}
+			var got contract.TraceResponse
+			eventually(t, "the trace is "+want, func() (ok bool) { // a message is noted after it was sent
+				var err error
+				if got, err = h.traceOf("traced-1", ""); err != nil {
+					t.Fatal(err)
+				}
+				return strings.Join(starts(got.Messages), " ") == want
+			})
 			for _, m := range got.Messages {
 				if m.Transport != network || m.Local != h.address(network) || m.Remote != p.addr() || m.CallID != "traced-1" || m.Node != h.f.Node() {
 					t.Errorf("a message of %+v", m)
