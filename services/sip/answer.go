@@ -100,6 +100,7 @@ type ack struct {
 type repeat struct {
 	stop func()
 	seq  uint32
+	then func() // sends the BYE that waits for the ACK
 }
 
 // acked is the ACK of a 2xx of ours: the other side's 2xx can be acknowledged now, with the answer the ACK may hold.
@@ -110,6 +111,9 @@ func (c *call) acked(s side, req *sip.Request) {
 	}
 	r.stop()
 	c.repeats[s] = nil
+	if r.then != nil {
+		c.hangUpNow(r)
+	}
 	if c.phase == over {
 		return
 	}
@@ -176,20 +180,33 @@ func (c *call) repeat2xx(s side, tx sipua.ServerTx, res *sip.Response, giveUp fu
 		}
 		if c.w.now().Sub(started) >= 64*c.cfg.T1 {
 			c.repeats[s] = nil
-			giveUp()
+			if r.then != nil {
+				c.hangUpNow(r)
+			} else {
+				giveUp()
+			}
 			return
 		}
 		tx.Respond(res)
 		wait = min(2*wait, 8*c.cfg.T1)
-		r.stop = c.w.after(wait, func() { c.must(again) })
+		left := 64*c.cfg.T1 - c.w.now().Sub(started)
+		r.stop = c.w.after(min(wait, left), func() { c.must(again) })
 	}
 	tx.Respond(res)
 	r.stop = c.w.after(wait, func() { c.must(again) })
 }
 
+// hangUpNow sends the BYE that waited for the ACK.
+func (c *call) hangUpNow(r *repeat) {
+	c.pending--
+	r.then()
+	c.leave()
+}
+
+// stopRepeats ends the repetitions, but for those whose ACK a BYE waits for.
 func (c *call) stopRepeats() {
 	for s, r := range c.repeats {
-		if r != nil {
+		if r != nil && r.then == nil {
 			r.stop()
 			c.repeats[s] = nil
 		}

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"net/netip"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -238,8 +239,11 @@ func (c *call) fail(o outcome) {
 		return
 	}
 	c.stopNoAnswer()
-	if o.res != nil && o.status == 503 { // it is the phone that cannot, not we (RFC 3261 §16.7, item 6)
-		o.status, o.reason = 500, "the place called said 503"
+	if o.res != nil {
+		switch o.status { // what the place called said to us, not to the caller (RFC 3261 §16.7, item 6)
+		case 401, 407, 422, 503:
+			o.status, o.reason = 500, "the place called said "+strconv.Itoa(o.status)
+		}
 	}
 	res := c.legs[caller].respond(c.invite, o.status, reasonOf(o))
 	if o.res != nil {

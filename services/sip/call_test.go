@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -358,4 +359,106 @@ func TestPhoneThatIsUnavailable(t *testing.T) {
 		t.Errorf("the caller got %d", in.last.StatusCode)
 	}
 	s.check("phone-unavailable")
+}
+
+// A phone that answers and hangs up at once: the caller's phone gets its BYE when it has the answer, not before (RFC 3261 §15).
+func TestHungUpBeforeTheAck(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(200, sdpAnswer)
+	s.phoneSays(b, "BYE", 1, "")
+	s.pass(time.Second)
+	s.callerSays("ACK", 1, "")
+	s.last("BYE", "1001").answer(200, "")
+	s.check("hung-up-before-ack")
+}
+
+func TestHungUpAndNeverAcknowledged(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(200, sdpAnswer)
+	s.phoneSays(b, "BYE", 1, "")
+	s.pass(32 * time.Second)
+	s.last("BYE", "1001").fails(errors.New("timeout"))
+	s.check("hung-up-never-acknowledged")
+}
+
+// Digits sent while a carrier announces something reach it, and a re-INVITE under way ends with the call.
+func TestInfoAndByeInBetween(t *testing.T) {
+	s := newStage(t)
+	s.plans["0123"] = &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: "0123", Trunks: []contract.RouteTarget{{DN: "gw1", Contact: "sip:192.0.2.10", Number: "123"}}}
+	s.call("0123")
+	gw := s.last("INVITE", "123")
+	if in := s.callerSays("INFO", 2, ""); in.last.StatusCode != 500 {
+		t.Errorf("INFO with nobody to hear it got %d", in.last.StatusCode)
+	}
+	gw.answer(183, sdpAnswer)
+	info := s.callerSays("INFO", 3, "")
+	s.last("INFO", "123").answer(200, "")
+	if info.last.StatusCode != 200 {
+		t.Errorf("INFO got %d", info.last.StatusCode)
+	}
+	gw.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	hold := s.callerSays("INVITE", 4, offer+"a=sendonly\r\n")
+	s.callerSays("BYE", 5, "")
+	if hold.last.StatusCode != 487 {
+		t.Errorf("the re-INVITE under way got %d", hold.last.StatusCode)
+	}
+	s.last("BYE", "123").answer(200, "")
+	s.last("INVITE", "123").answer(487, "")
+	s.check("info-and-bye")
+}
+
+// A phone that takes no UPDATE is told by re-INVITE what the other one changed by UPDATE.
+func TestUpdateToAPhoneWithoutIt(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	s.last("INVITE", "b").answer(200, sdpAnswer, "Allow: INVITE, ACK, BYE")
+	s.callerSays("ACK", 1, "")
+	hold := s.callerSays("UPDATE", 2, offer+"a=sendonly\r\n")
+	re := s.last("INVITE", "b")
+	re.answer(200, sdpAnswer+"a=recvonly\r\n")
+	re.answer(200, sdpAnswer+"a=recvonly\r\n") // our ACK was lost
+	if hold.last.StatusCode != 200 || len(hold.last.Body()) == 0 {
+		t.Errorf("the UPDATE got\n%s", hold.last)
+	}
+	s.callerSays("BYE", 3, "")
+	s.last("BYE", "b").answer(200, "")
+	s.check("update-as-reinvite")
+}
+
+// Of what a phone says about itself nothing reaches the caller.
+func TestNothingOfThePhoneIsSeen(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	in := s.call("1002", "User-Agent: secret-a", "Subject: lunch")
+	b := s.last("INVITE", "b")
+	if text := b.req.String(); strings.Contains(text, "secret") || strings.Contains(text, "192.0.2.9;branch") || strings.Contains(text, "call-a") || !strings.Contains(text, "Subject: lunch") {
+		t.Errorf("the phone sees\n%s", text)
+	}
+	b.answer(183, "", "Server: secret-b", `Warning: 370 secret.example "Not enough bandwidth"`, "Allow: INVITE, REFER, SECRET")
+	if text := in.last.String(); strings.Contains(strings.ToLower(text), "secret") || !strings.Contains(text, `370 parley "Not enough bandwidth"`) {
+		t.Errorf("the caller sees\n%s", text)
+	}
+	b.answer(407, "", "Proxy-Authenticate: Digest realm=secret, nonce=1")
+	if in.last.StatusCode != 500 || strings.Contains(in.last.String(), "secret") {
+		t.Errorf("the caller is asked for what the phone wants:\n%s", in.last)
+	}
+}
+
+// What is not for this place is refused as RFC 3261 and RFC 6665 want it.
+func TestMethodsThatAreNotHere(t *testing.T) {
+	s := newStage(t)
+	s.talk()
+	for method, want := range map[string]int{"REFER": 405, "SUBSCRIBE": 489, "NOTIFY": 489, "PRACK": 481, "OPTIONS": 200} {
+		if in := s.callerSays(method, 2, ""); in.last.StatusCode != want {
+			t.Errorf("%s within a call got %d, want %d", method, in.last.StatusCode, want)
+		}
+	}
 }

@@ -109,7 +109,11 @@ func (c *call) callerAddress(number, domain, tag string) string {
 	return from
 }
 
+// private tells whether the caller does not want to be shown: he asks for it, or writes the From of those who do (RFC 3323 §4.1.1.3).
 func (c *call) private() bool {
+	if strings.EqualFold(c.invite.From().Address.Host, "anonymous.invalid") {
+		return true
+	}
 	for _, p := range strings.Split(header(c.invite, "Privacy"), ";") {
 		switch strings.ToLower(strings.TrimSpace(p)) {
 		case "id", "user", "header":

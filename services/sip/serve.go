@@ -31,6 +31,8 @@ func (s *Service) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 		res := sip.NewResponseFromRequest(req, 200, "OK", nil)
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
 		tx.Respond(res)
+	case req.Method == sip.SUBSCRIBE, req.Method == sip.NOTIFY, req.Method == sip.PUBLISH: // no event package is here (RFC 6665 §4.2.1.1)
+		tx.Respond(sip.NewResponseFromRequest(req, 489, "Bad Event", nil))
 	default:
 		res := sip.NewResponseFromRequest(req, 405, "Method Not Allowed", nil)
 		res.AppendHeader(sip.NewHeader("Allow", allowed))

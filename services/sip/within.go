@@ -53,9 +53,7 @@ func (c *call) within(req *sip.Request, tx sipua.ServerTx) {
 	case req.IsInvite() || req.Method == sip.UPDATE:
 		c.changeSession(s, l, req, tx)
 	case req.Method == sip.SUBSCRIBE || req.Method == sip.NOTIFY: // RFC 6665 §4.1.3, §4.2.1.1: no event package is here
-		res := l.respond(req, 489, "Bad Event")
-		res.AppendHeader(sip.NewHeader("Allow-Events", ""))
-		tx.Respond(res)
+		tx.Respond(l.respond(req, 489, "Bad Event"))
 	case req.Method == sip.INFO || req.Method == sip.MESSAGE:
 		c.relay(&relayed{from: s, at: l, req: req, tx: tx})
 	default:
@@ -110,6 +108,11 @@ func (c *call) released(first side) {
 
 // bye ends a leg from our side; the call stays in the tables until it is answered.
 func (c *call) bye(l *leg, reason string) {
+	if r := c.repeats[caller]; r != nil && c.phase == answered && l == c.legs[caller] {
+		r.then = func() { c.bye(l, reason) } // not before the ACK, or what stands for it (§15)
+		c.pending++
+		return
+	}
 	for s, seq := range c.unacked {
 		if l == c.legs[s] && seq != 0 { // a BYE before the ACK would leave the 2xx repeating
 			c.unacked[s] = 0
@@ -163,12 +166,13 @@ func (c *call) renewing(s side) bool { return c.renewals[s] != nil && c.renewals
 func (c *call) relay(r *relayed) {
 	to := c.legs[r.from.other()]
 	switch {
-	case c.phase >= answered:
-	case c.offer == r && r.from == caller: // see changeEarly
+	case c.phase >= answered, r.from == callee:
+	case c.shown != nil: // digits for an announcement, or what changeEarly lets pass
 		to = c.shown.leg
-	case c.offer == r:
 	default:
-		r.tx.Respond(c.back(r, 491, "Request Pending"))
+		res := c.back(r, 500, "Server Internal Error")
+		res.AppendHeader(sip.NewHeader("Retry-After", "1"))
+		r.tx.Respond(res)
 		return
 	}
 	r.to, r.as = to, r.req.Method
