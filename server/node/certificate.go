@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,25 @@ func (n *Node) certificates() (*transport.Certificates, error) {
 		return nil, fmt.Errorf("sip.tls: %w; name a PEM certificate and its key that this account may read", err)
 	}
 	return c, nil
+}
+
+// trunkRoots is what the certificates of trunks are checked by: the authorities of the machine, and those of sip.tls.ca.
+func (n *Node) trunkRoots() (*x509.CertPool, error) {
+	if n.cfg.SIP.TLS.CA == "" {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("sip.tls.ca: the authorities of the machine: %w", err)
+	}
+	text, err := os.ReadFile(n.cfg.SIP.TLS.CA)
+	if err != nil {
+		return nil, fmt.Errorf("sip.tls.ca: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("sip.tls.ca: there is no certificate in %s; want a PEM file", n.cfg.SIP.TLS.CA)
+	}
+	return pool, nil
 }
 
 func (n *Node) selfSign(cert, key string) error {

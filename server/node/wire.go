@@ -16,6 +16,7 @@ import (
 	"parley/internal/media"
 	"parley/internal/obs"
 	"parley/internal/sipua/digest"
+	"parley/internal/sipua/locate"
 	"parley/internal/store"
 	"parley/internal/store/cdrs"
 	"parley/internal/voice"
@@ -121,6 +122,9 @@ func (n *Node) build(ctx context.Context) error {
 			Fabric: n.fab, Directory: directory, Config: n.cfg.SIPProxy, Listen: n.cfg.SIP.Listen, Internal: n.cfg.SIP.InternalListen, ExternalHost: n.cfg.SIP.ExternalHost,
 			Certificates: certs, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version,
 		}
+		if o.Roots, err = n.trunkRoots(); err != nil {
+			return err
+		}
 		calls, err := n.callNode(open[settings.SIPNode])
 		if err != nil {
 			return err
@@ -197,10 +201,14 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	names, err := locate.New(locate.Options{Servers: n.cfg.SIP.DNS})
+	if err != nil {
+		return nil, fmt.Errorf("sip.dns: %w", err)
+	}
 	cfg := n.cfg.Calls
 	cfg.Direct = n.cfg.Media.Mode == settings.MediaDirect
 	return sip.New(sip.Options{
-		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof,
+		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof, Locator: names,
 		Changed:  n.record.renew,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})

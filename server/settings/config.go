@@ -48,6 +48,7 @@ type SIP struct {
 	Listen       []string `yaml:"listen"`        // udp://, tcp://, tls://, ws://, wss:// address:port; port 0 takes a free one
 	ExternalHost string   `yaml:"external_host"` // name or address that peers see instead of the one listened on
 	TLS          TLS      `yaml:"tls"`
+	DNS          []string `yaml:"dns"` // address:port of name servers for the names of trunks; empty: those of the machine
 
 	// InternalListen is udp:// and tcp:// address:port for the other nodes and nobody else; empty: they come to Listen.
 	InternalListen []string `yaml:"internal_listen"`
@@ -57,6 +58,7 @@ type SIP struct {
 type TLS struct {
 	Cert string `yaml:"cert"` // PEM file with the chain, leaf first
 	Key  string `yaml:"key"`  // PEM file
+	CA   string `yaml:"ca"`   // PEM file of authorities that vouch for trunks, beside those of the machine
 }
 
 // Media is where voice flows.

@@ -84,6 +84,11 @@ func (k *checker) sip(s SIP) {
 	k.listeners("sip.listen", s.Listen, seen, "udp", "tcp", "tls", "ws", "wss")
 	k.listeners("sip.internal_listen", s.InternalListen, seen, "udp", "tcp")
 	k.host("sip.external_host", s.ExternalHost)
+	for i, d := range s.DNS {
+		if _, err := netip.ParseAddrPort(d); err != nil {
+			k.failf(fmt.Sprintf("sip.dns[%d]", i), "%q is no address and port of a name server; want one such as 192.0.2.53:53", d)
+		}
+	}
 	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
 		k.failf("sip.tls", "cert and key belong together; set both, or neither for a self-signed certificate")
 	}

@@ -194,6 +194,9 @@ func (b *branch) response(status int, up []byte) {
 		if b.cancelOn {
 			b.cancel()
 		}
+		if _, ok := f.up.(localUp); ok && b.door == nil { // a SIP node wants to know that a target is alive
+			f.respond(status, up)
+		}
 	case status < 200:
 		if b.cancelOn {
 			b.cancel()

@@ -165,18 +165,24 @@ func (f *forwarding) toFlow(t sipua.Flow) {
 		return
 	}
 	flow, ok := s.flowOf(t)
-	if !ok {
+	switch {
+	case ok:
+		b.send(flow)
+	case ours(t):
+		b.connect(t)
+	default:
 		s.m.flowFailed.Inc()
 		b.failed(txn.ErrSend)
-		return
 	}
-	b.send(flow)
 }
 
 // flowOf finds the way of a token made here.
 func (s *Service) flowOf(t sipua.Flow) (transport.Flow, bool) {
-	if t.ID != "" {
+	switch {
+	case t.ID != "":
 		return s.set.Flow(t.ID)
+	case ours(t):
+		return s.set.Connected(peerOf(t))
 	}
 	flow, err := s.set.UDP(t.Local, t.Remote)
 	return flow, err == nil
@@ -325,14 +331,22 @@ func (f *forwarding) sendAck() bool {
 		f.ackToDoor(door, r.node)
 	default:
 		flow, ok := s.flowOf(r.flow)
-		if !ok {
+		switch {
+		case ok:
+			f.ackOver(flow)
+		case ours(r.flow):
+			f.connectAck(r.flow)
+		default:
 			return false
 		}
-		at := s.sideOf(flow, true)
-		// An ACK that cannot be sent is missed by the other side, which repeats its 2xx: the next one may get through.
-		_ = flow.Send(f.compose(appendVia(nil, at, s.branch(s.loopMark(f.req))), hop{at: at, node: r.node}))
 	}
 	return true
+}
+
+// ackOver sends an ACK. One that cannot be sent is missed by the other side, which repeats its 2xx: the next one may get through.
+func (f *forwarding) ackOver(flow transport.Flow) {
+	at := f.s.sideOf(flow, true)
+	_ = flow.Send(f.compose(appendVia(nil, at, f.s.branch(f.s.loopMark(f.req))), hop{at: at, node: f.route.node}))
 }
 
 // Stray implements txn.Core. RFC 6026 §8.4 forbids passing such a response on.

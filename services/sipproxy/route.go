@@ -134,6 +134,11 @@ type side struct {
 
 func (s *Service) sideOf(f transport.Flow, external bool) side {
 	local := f.Local()
+	if f.Dialled() { // peers that connect to us do so where we listen
+		if a, ok := s.set.Address(f.Transport()); ok {
+			local = netip.AddrPortFrom(local.Addr(), a.Port())
+		}
+	}
 	host := local.String()
 	if external && s.external != "" {
 		host = net.JoinHostPort(strings.Trim(s.external, "[]"), strconv.Itoa(int(local.Port())))

@@ -2,6 +2,7 @@ package sipproxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -45,6 +46,7 @@ type Options struct {
 	Internal     []string                // udp and tcp listeners for other nodes, and nobody else; none = they come to Listen
 	ExternalHost string                  // name or address that peers see instead of the one listened on; "" = the latter
 	Certificates *transport.Certificates // for tls and wss listeners
+	Roots        *x509.CertPool          // what certificates of trunks are checked by; nil = those of the machine
 	Node         sipua.Node              // the SIP node of this process; nil = none
 	Verify       httpapi.Verifier        // nil = ask services/tenant by its door
 	Registry     *prometheus.Registry
@@ -148,7 +150,8 @@ func New(o Options) (*Service, error) {
 	}
 	set, err := transport.New(transport.Options{
 		Listen: slices.Concat(o.Listen, o.Internal), Handler: s.receive, Closed: s.closed, Sent: sent, Certificates: o.Certificates, Origins: o.Config.Origins,
-		Banned: s.banned, Trusted: s.nodes.trusts, Abuse: s.abuse.report,
+		ClientTLS: clientTLS(o.Roots),
+		Banned:    s.banned, Trusted: s.nodes.trusts, Abuse: s.abuse.report,
 		Limits: o.Config.Limits, Sockets: o.Config.UDPSockets, Registerer: o.Registry, Log: o.Log,
 	})
 	if err != nil {

@@ -121,16 +121,44 @@ type attempt struct {
 // certificate must name (tls only; "" = the IP address). A connection the peer opened is reused too, except by tls,
 // where it proves no name.
 func (s *Set) Dial(ctx context.Context, t Transport, to netip.AddrPort, serverName string) (Flow, error) {
+	return s.Connect(ctx, Peer{Transport: t, Addr: to, Name: serverName})
+}
+
+// Peer is somebody to connect to.
+type Peer struct {
+	Transport  Transport // tcp or tls
+	Addr       netip.AddrPort
+	Name       string // what the certificate must name; "" = the address. tls only
+	Unverified bool   // any certificate will do; tls only
+}
+
+func (p Peer) key() peerKey {
+	k := peerKey{transport: p.Transport, addr: netip.AddrPortFrom(p.Addr.Addr().Unmap(), p.Addr.Port())}
+	if p.Transport == TLS {
+		k.blind = p.Unverified
+		if k.name = p.Name; k.name == "" {
+			k.name = p.Addr.Addr().Unmap().String()
+		}
+	}
+	return k
+}
+
+// Connected returns a connection to p that is open already, as Connect would.
+func (s *Set) Connected(p Peer) (Flow, bool) {
+	if c := s.conns.findPeer(p.key()); c != nil {
+		return c.flow(), true
+	}
+	return Flow{}, false
+}
+
+// Connect is Dial with all there is to say about the peer. A connection whose certificate nobody looked at serves those alone
+// who do not want it looked at.
+func (s *Set) Connect(ctx context.Context, p Peer) (Flow, error) {
+	t, to := p.Transport, p.Addr
 	if t != TCP && t != TLS {
 		return Flow{}, fmt.Errorf("%w: %s connections are opened by the peer only", ErrNoRoute, t)
 	}
-	key := peerKey{transport: t, addr: netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
-	if t == TLS {
-		if key.name = serverName; serverName == "" {
-			key.name = to.Addr().Unmap().String()
-		}
-	}
-	a, flow, err := s.attempt(ctx, key)
+	a, flow, err := s.attempt(ctx, p.key())
 	if a == nil {
 		return flow, err
 	}
@@ -199,7 +227,7 @@ func (s *Set) dial(ctx context.Context, key peerKey) (Flow, error) {
 		return fail(ErrClosed)
 	}
 	if key.transport == TLS {
-		c.tls = tls.Client(c.sock, s.clientTLS(key.name))
+		c.tls = tls.Client(c.sock, s.clientTLS(key))
 		if err := c.tls.HandshakeContext(ctx); err != nil {
 			c.because(ClosedHandshake)
 			c.finish()
@@ -217,13 +245,13 @@ func (s *Set) dial(ctx context.Context, key peerKey) (Flow, error) {
 	return c.flow(), nil
 }
 
-// clientTLS is the configuration for a server that must prove name.
-func (s *Set) clientTLS(name string) *tls.Config {
+// clientTLS is the configuration for a server that must prove its name, or need not.
+func (s *Set) clientTLS(key peerKey) *tls.Config {
 	c := &tls.Config{}
 	if s.opts.ClientTLS != nil {
 		c = s.opts.ClientTLS.Clone()
 	}
-	c.ServerName = name
+	c.ServerName, c.InsecureSkipVerify = key.name, key.blind
 	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	return c
 }

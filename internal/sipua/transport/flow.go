@@ -126,6 +126,9 @@ func (f Flow) Transport() Transport {
 	return ""
 }
 
+// Dialled tells whether we opened the connection: then Local has a port that nobody listens on.
+func (f Flow) Dialled() bool { return f.conn != nil && f.conn.listener == nil }
+
 // Remote is the address at the other end, as we see it (IPv4 never in its IPv6 form).
 func (f Flow) Remote() netip.AddrPort { return f.remote }
 

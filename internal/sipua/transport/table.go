@@ -10,6 +10,7 @@ type peerKey struct {
 	transport Transport
 	addr      netip.AddrPort
 	name      string // what the certificate had to say; tls only
+	blind     bool   // nobody looked at the certificate; tls only
 }
 
 // connTable is all connections of a set.
