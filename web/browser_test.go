@@ -174,7 +174,10 @@ func desktop() step { return chromedp.EmulateViewport(1280, 900) }
 
 func prefer(scheme string) step {
 	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme},
+			{Name: "prefers-reduced-motion", Value: "reduce"}, // a picture shall not show half a change of colour
+		},
 	})
 }
 

@@ -265,6 +265,8 @@ var flashes = map[string]*ui.Flash{
 	"banned":     {Kind: "good", Text: "The address is banned on every node."},
 	"lifted":     {Kind: "good", Text: "The ban is lifted."},
 	"password":   {Kind: "good", Text: "Your password is changed. Your other sessions have ended."},
+	"hung-up":    {Kind: "good", Text: "The call is being ended."},
+	"over":       {Kind: "good", Text: "That call is over already."},
 	"signed-out": {Kind: "good", Text: "You are signed out."},
 }
 

@@ -111,6 +111,8 @@ func (s *Server) newLiveView(r *request) (*liveView, error) {
 	switch topic {
 	case topicDevices:
 		return s.liveDevices(tenant, r.query("from"), r.query("to")), nil
+	case topicCalls:
+		return s.liveCalls(r, tenant, r.query("q"))
 	case topicDevice:
 		return s.liveDevice(tenant, r.query("dn"), r.csrf, r.who.MayWrite(tenant)), nil
 	}

@@ -22,7 +22,7 @@ func TestBrowser(t *testing.T) {
 	chromium := startChromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
-		"calls": browseCalls, "ladder": browseLadder, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,6 +51,7 @@ func browseTour(t *testing.T, chromium context.Context) {
 	h.keepCalls(append(calls, tracedRecord(begun))...)
 	h.publishEvents(someEvents(h.f.Node(), begun)...)
 	h.keepTrace(aCall(h.f.Node(), begun)...)
+	h.sipNode().some()
 	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
@@ -59,7 +60,7 @@ func browseTour(t *testing.T, chromium context.Context) {
 		{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
 		{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
 		{"calls", "/t/demo/cdrs", "tbody"}, {"calls-none", "/t/demo/cdrs?q=nobody", ".empty"}, {"call", "/t/demo/cdrs/" + calls[1].CallUUID, ".timeline"},
-		{"call-unanswered", "/t/demo/cdrs/" + calls[2].CallUUID, ".timeline"}, {"ladder", "/t/demo/calls/" + tracedCall, ".ladder"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
+		{"call-unanswered", "/t/demo/cdrs/" + calls[2].CallUUID, ".timeline"}, {"live-calls", "/t/demo/calls", "tbody"}, {"hang-up", "/t/demo/calls/c1/hangup", ".danger"}, {"ladder", "/t/demo/calls/" + tracedCall, ".ladder"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
 		{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
 	} {
 		b.do(b.open(p.path))

@@ -66,6 +66,7 @@ type Server struct {
 	ui       *ui.Renderer
 	hub      *live.Hub
 	board    *board
+	calls    *callBoard
 	handouts *handouts
 	metrics  *metrics
 	http     *httpapi.Server
@@ -104,6 +105,7 @@ func New(o Options) (*Server, error) {
 	s.health.Set(checkKey, obs.LevelStarting, "starting")
 	s.health.Set(checkFeed, obs.LevelStarting, "starting")
 	s.board = newBoard(o.Fabric, s.hub, o.Log, s.now)
+	s.calls = newCallBoard(o.Fabric, s.hub, o.Log, s.now, s.board.nodeIDs)
 	s.handouts = newHandouts(s.now)
 	s.metrics = newMetrics(o.Registry, s.hub, s.handouts)
 	s.http = httpapi.New(httpapi.Options{
@@ -137,6 +139,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	g.Go(func() error {
 		return s.board.run(ctx, func() { s.health.Set(checkFeed, obs.LevelPass, "") })
 	})
+	g.Go(func() error { return s.calls.run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.hub.Close()
@@ -213,6 +216,9 @@ func (s *Server) routes(app *fiber.App) {
 	app.Get("/t/:tenant/cdrs.csv", s.signedIn(reader, s.exportCDRs))
 	app.Get("/t/:tenant/cdrs/:call", s.signedIn(reader, s.cdr))
 
+	app.Get("/t/:tenant/calls", s.signedIn(reader, s.liveCallsPage))
+	app.Get("/t/:tenant/calls/:call/hangup", s.signedIn(writer, s.confirmHangUp))
+	app.Post("/t/:tenant/calls/:call/hangup", s.signedIn(writer, s.hangUp))
 	app.Get("/t/:tenant/calls/:call", s.signedIn(reader, s.call))
 	app.Get("/t/:tenant/calls/:call/sip.txt", s.signedIn(reader, s.callText))
 

@@ -22,7 +22,7 @@ type CallsRequest struct {
 // CallsResponse is some of the calls in progress.
 type CallsResponse struct {
 	Calls []LiveCall `json:"calls"`
-	Total int        `json:"total"` // calls in progress that match, shown or not
+	Total int        `json:"total"` // calls in progress of the tenant, listed or not
 }
 
 // LiveCall is a call in progress, as it was a moment ago.

@@ -58,11 +58,14 @@ func (s *Service) Calls(_ context.Context, req contract.CallsRequest) (contract.
 	}
 	for _, c := range s.all() {
 		v := c.view.Load()
-		if v != nil && v.State != over.String() && (req.Tenant == "" || v.Tenant == req.Tenant) && (only == nil || only[v.CallUUID]) {
+		if v == nil || v.State == over.String() || req.Tenant != "" && v.Tenant != req.Tenant {
+			continue
+		}
+		resp.Total++
+		if only == nil || only[v.CallUUID] {
 			resp.Calls = append(resp.Calls, *v)
 		}
 	}
-	resp.Total = len(resp.Calls)
 	slices.SortFunc(resp.Calls, func(a, b contract.LiveCall) int {
 		return cmp.Or(a.Start.Compare(b.Start), cmp.Compare(a.CallUUID, b.CallUUID))
 	})

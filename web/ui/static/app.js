@@ -87,6 +87,60 @@
     el.innerHTML = html;
     localTimes(el);
   }
+  // Calls in progress: rows come, change and go; their bars and times move on by this page's own clock, set by the server's.
+  const calls = document.querySelector("[data-calls]");
+  let ahead = 0; // of our clock before the server's, in milliseconds
+  function tick() {
+    const now = Date.now() - ahead;
+    const span = Number(calls.dataset.span) * 60000;
+    const at = (time) => 300 * (1 - Math.min(Math.max(now - time, 0), span) / span);
+    for (const el of calls.querySelectorAll("[data-since]")) {
+      const s = Math.max(0, Math.round((now - Number(el.dataset.since)) / 1000));
+      const two = (n) => String(n).padStart(2, "0");
+      el.textContent = s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+    }
+    for (const el of calls.querySelectorAll("rect[data-from]")) {
+      const x = at(Number(el.dataset.from));
+      el.setAttribute("x", x.toFixed(1));
+      el.setAttribute("width", Math.max(0, at(Number(el.dataset.to) || now) - x).toFixed(1));
+    }
+  }
+  function showCalls({ now, order, rows, counts, foot }) {
+    if (!calls) return;
+    ahead = Date.now() - now;
+    const body = calls.querySelector("tbody");
+    const have = new Map([...body.children].map((tr) => [tr.dataset.call, tr]));
+    const shown = new Set(order);
+    for (const [id, tr] of have) if (!shown.has(id)) tr.remove();
+    let after = null; // the row before the next one
+    for (const id of order) {
+      let tr = have.get(id);
+      if (rows && rows[id]) {
+        const made = document.createElement("template");
+        made.innerHTML = rows[id];
+        const fresh = made.content.firstElementChild;
+        if (!tr) fresh.classList.add("fresh");
+        const held = tr?.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        tr?.replaceWith(fresh);
+        if (held) fresh.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+        tr = fresh;
+      }
+      if (!tr) continue; // not told yet; the next update brings it
+      const place = after ? after.nextElementSibling : body.firstElementChild;
+      if (place !== tr) body.insertBefore(tr, place);
+      after = tr;
+    }
+    calls.hidden = order.length === 0;
+    document.querySelector("[data-calls-empty]").hidden = order.length > 0;
+    document.querySelector("[data-call-foot]").hidden = foot === "";
+    document.querySelector('[data-live="call-counts"]').innerHTML = counts;
+    document.querySelector('[data-live="call-foot"]').innerHTML = foot;
+    tick();
+  }
+  if (calls) {
+    ahead = Date.now() - Number(calls.dataset.now);
+    setInterval(() => { if (!document.hidden) tick(); }, 1000);
+  }
   let events = null;
   function connect() {
     if (events || document.hidden) return;
@@ -106,6 +160,7 @@
       void row.offsetWidth; // restart the animation
       row.classList.add("fresh");
     });
+    events.addEventListener("calls", (event) => showCalls(JSON.parse(event.data)));
     events.addEventListener("end", () => { // signed out, or the session has ended
       disconnect();
       tell("off", "Signed out");
