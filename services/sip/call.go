@@ -349,7 +349,7 @@ func (c *call) settle() {
 			c.w.shut(b.leg.callID)
 		} else {
 			won = b
-			b.earlies, b.tx, b.origin = nil, nil, leg{}
+			b.earlies, b.tx = []*early{{leg: b.leg}}, nil // another phone beyond the one that answered may do so, too
 		}
 	}
 	c.branches = []*branch{won}

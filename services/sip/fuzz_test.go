@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -91,7 +92,10 @@ func (c *chaos) begin() {
 		c.plans["1002"] = &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: "1002", Trunks: []contract.RouteTarget{
 			{DN: "gw1", Contact: "sip:192.0.2.50", Number: "b"}, {DN: "gw2", Contact: "sip:192.0.2.51", Number: "c"}}}
 	}
-	c.caller = c.call("1002")
+	c.caller = c.call("1002", [][]string{
+		nil, {"Supported: 100rel, timer"}, {"Require: 100rel", "Session-Expires: 90;refresher=uac", "Supported: timer"},
+		{"Supported: timer, 100rel", "Session-Expires: 1800", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK"},
+	}[kind>>4&3]...)
 }
 
 // step is one thing that happens.
@@ -100,8 +104,8 @@ func (c *chaos) step() {
 		c.script = nil
 		return
 	}
-	statuses := []int{100, 180, 183, 200, 302, 401, 404, 408, 480, 481, 486, 487, 488, 491, 500, 503, 603}
-	switch op := c.next() % 12; op {
+	statuses := []int{100, 180, 183, 200, 302, 401, 404, 408, 422, 480, 481, 486, 487, 488, 491, 500, 503, 603}
+	switch op := c.next() % 13; op {
 	case 0, 1, 2, 3:
 		c.respond(statuses[c.next()%len(statuses)])
 	case 4:
@@ -118,10 +122,18 @@ func (c *chaos) step() {
 		c.cseq++
 		c.fromCaller([]string{"INVITE", "UPDATE", "INFO", "OPTIONS", "REFER"}[c.next()%5], c.cseq, []string{offer, ""}[c.next()%2])
 	case 9:
-		c.fromPhone([]string{"INVITE", "UPDATE", "INFO", "ACK"}[c.next()%4], []string{offer, sdpAnswer, ""}[c.next()%3])
+		c.fromPhone([]string{"INVITE", "UPDATE", "INFO", "ACK", "PRACK"}[c.next()%5], []string{offer, sdpAnswer, ""}[c.next()%3])
 	case 10:
 		c.pass(time.Duration(c.next()%64) * time.Second / 2)
 	case 11:
+		c.cseq++
+		if c.caller.last == nil {
+			return
+		}
+		if rseq := header(c.caller.last, "RSeq"); rseq != "" && c.dialogs["call-a"] != nil {
+			c.callerSays("PRACK", c.cseq, []string{"", sdpAnswer, offer}[c.next()%3], "RAck: "+rseq+" 1 INVITE")
+		}
+	case 12:
 		if r := c.choose(); r != nil && c.final[r] == 0 {
 			c.final[r] = 408
 			r.fails(errNoAnswer)
@@ -150,14 +162,22 @@ func (c *chaos) respond(status int) {
 		c.final[r] = status
 	}
 	body := ""
-	if string(r.req.Method) != "BYE" && (status/100 == 2 || status == 183) {
-		body = sdpAnswer
+	if m := string(r.req.Method); m != "BYE" && (status/100 == 2 || status == 183) {
+		body = []string{sdpAnswer, offer, ""}[c.next()%3]
 	}
-	if status == 302 {
-		r.answer(status, "", "Contact: <sip:1003@demo.local>")
-		return
+	headers := []string{"Contact: <sip:" + r.to + "@192.0.2.1>"}
+	switch how := c.next(); {
+	case status == 302:
+		headers = []string{"Contact: <sip:1003@demo.local>"}
+	case status == 422:
+		headers = append(headers, fmt.Sprintf("Min-SE: %d", 60*how))
+	case status/100 == 1 && how&1 != 0:
+		headers = append(headers, "Require: 100rel", fmt.Sprintf("RSeq: %d", 1+how>>1%4))
+	case status == 200 && how&1 != 0:
+		headers = append(headers, "Require: timer", "Session-Expires: 90;refresher="+[]string{"uac", "uas"}[how>>1&1])
 	}
-	r.answer(status, body)
+	r.tag = []string{"", "other"}[c.next()&1]
+	r.answer(status, body, headers...)
 }
 
 // fromCaller is a request of the caller, when his dialog is still known.

@@ -260,7 +260,7 @@ func (s *stage) parse(from, method string, headers []string, body, uri string) *
 	text += strings.Join(headers, "\r\n") + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 	m, err := sip.ParseMessage([]byte(text))
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("%v in\n%s", err, text)
 	}
 	return &incoming{s: s, from: from, req: m.(*sip.Request), done: make(chan struct{})}
 }
@@ -326,7 +326,7 @@ func (r *sentRequest) answer(status int, body string, headers ...string) {
 	text += strings.Join(headers, "\r\n") + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 	m, err := sip.ParseMessage([]byte(text))
 	if err != nil {
-		r.s.t.Fatal(err)
+		r.s.t.Fatalf("%v in\n%s", err, text)
 	}
 	res := m.(*sip.Response)
 	r.s.line(r.to, "node", describe(status, []byte(body))+" "+string(r.req.Method)+r.s.details(res))

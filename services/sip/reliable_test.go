@@ -295,3 +295,25 @@ func TestTrunkThatOnlyTries(t *testing.T) {
 	gw.answer(487, "")
 	s.check("trunk-only-tries")
 }
+
+// Beyond the place called two phones answered at once: the second is hung up, in a dialog of its own, even when the first
+// talks already.
+func TestSecondAnswerFromBeyond(t *testing.T) {
+	s := newStage(t)
+	_, b := s.talk()
+	b.tag = "b2"
+	b.answer(200, sdpAnswer)
+	late := s.last("BYE", "b")
+	if to := header(late.req, "To"); !strings.Contains(to, "tag=b2") || header(late.req, "Call-ID") != header(b.req, "Call-ID") {
+		t.Errorf("the second phone is hung up by\n%s", late.req)
+	}
+	late.answer(200, "")
+	s.callerSays("BYE", 2, "")
+	b.tag = "" // the one who talks
+	bye := s.last("BYE", "b")
+	if to := header(bye.req, "To"); strings.Contains(to, "b2") {
+		t.Errorf("the first phone is hung up by\n%s", bye.req)
+	}
+	bye.answer(200, "")
+	s.check("second-answer-from-beyond")
+}
