@@ -9,11 +9,12 @@ import (
 
 // Call is one call of an Agent, made or taken.
 type Call struct {
-	ID      string        // its Call-ID
-	Invite  *Message      // of a call that came
-	Ringing chan struct{} // of a call that was made: closed when the other side rings or answers
-	Ended   chan struct{} // closed when the call is over, whoever ended it
-	Tells   chan *Message // INFO, MESSAGE and others that came within the call; beyond a few they are dropped
+	ID       string        // its Call-ID
+	Invite   *Message      // of a call that came
+	Ringing  chan struct{} // of a call that was made: closed when the other side rings or answers
+	Answered chan struct{} // of a call that was made: closed by a 2xx
+	Ended    chan struct{} // closed when the call is over, whoever ended it
+	Tells    chan *Message // INFO, MESSAGE and others that came within the call; beyond a few they are dropped
 
 	a         *Agent
 	tag       string
@@ -32,7 +33,7 @@ type Call struct {
 }
 
 func (a *Agent) newCallOf(id string) *Call {
-	c := &Call{ID: id, a: a, tag: token(), Ringing: make(chan struct{}), Ended: make(chan struct{}), Tells: make(chan *Message, 16), final: make(chan int, 1)}
+	c := &Call{ID: id, a: a, tag: token(), Ringing: make(chan struct{}), Answered: make(chan struct{}), Ended: make(chan struct{}), Tells: make(chan *Message, 16), final: make(chan int, 1)}
 	a.calls[id] = c
 	return c
 }
@@ -71,7 +72,9 @@ func (a *Agent) Dial(number, sdp string) *Call {
 			}
 		}
 		c.final <- status
-		if status/100 != 2 {
+		if status/100 == 2 {
+			close(c.Answered)
+		} else {
 			a.mu.Lock()
 			c.end()
 			a.mu.Unlock()
