@@ -94,7 +94,6 @@ func ParseTrunkOptions(dn string, o map[string]string) (t TrunkOptions, problems
 	p := optionParser{o: o}
 	t = TrunkOptions{
 		Prefix:          o[OptionPrefix],
-		Priority:        p.number(OptionPriority, 0, 0, maxCapacity),
 		Capacity:        p.number(OptionCapacity, 0, 0, maxCapacity),
 		OOSCheck:        p.seconds(OptionOOSCheck, 0, 0),
 		OOSForce:        p.seconds(OptionOOSForce, DefaultOOSForce, 1),
@@ -122,6 +121,7 @@ func ParseTrunkOptions(dn string, o map[string]string) (t TrunkOptions, problems
 		CallerOut: p.format(OptionCPNFormatOut),
 		CallerIn:  p.format(OptionCPNFormatIn),
 	}
+	t.Priority, _ = strconv.Atoi(o[OptionPriority]) // the dial plan's, which checks it
 	if t.RegisterUser == "" {
 		if t.RegisterUser = t.AuthUser; t.RegisterUser == "" {
 			t.RegisterUser = dn

@@ -95,6 +95,9 @@ func redacted(body any) any {
 	case *voice.DN:
 		c := *b
 		c.Auth, c.Password = nil, ""
+		if trunkPassword(b) != "" {
+			setTrunkPassword(&c, "")
+		}
 		return &c
 	case *voice.Person:
 		c := *b
@@ -110,12 +113,16 @@ const (
 	passwordChanged = "(changed)"
 )
 
-// shown returns body for the history: without secrets, with a word about the password where the kind has one.
-func shown(body any, word string) (json.RawMessage, error) {
+// shown returns body for the history: without secrets, with a word about the password where the kind has one, and with another
+// about the one that a trunk shows to its carrier.
+func shown(body any, word, trunkWord string) (json.RawMessage, error) {
 	if body == nil {
 		return nil, nil
 	}
 	seen := redacted(body)
+	if d, ok := body.(*voice.DN); ok && trunkPassword(d) != "" {
+		setTrunkPassword(seen.(*voice.DN), trunkWord)
+	}
 	if secretOf(body) != "" {
 		switch b := seen.(type) {
 		case *voice.DN:
@@ -129,12 +136,17 @@ func shown(body any, word string) (json.RawMessage, error) {
 
 // history returns before and after of a change as the history keeps them.
 func history(before, after any) (b, a json.RawMessage, err error) {
-	word := passwordSet
+	word, trunkWord := passwordSet, passwordSet
 	if before != nil && after != nil && secretOf(before) != secretOf(after) {
 		word = passwordChanged
 	}
-	if b, err = shown(before, passwordSet); err == nil {
-		a, err = shown(after, word)
+	was, trunk := before.(*voice.DN)
+	is, still := after.(*voice.DN)
+	if trunk && still && trunkPassword(was) != trunkPassword(is) {
+		trunkWord = passwordChanged
+	}
+	if b, err = shown(before, passwordSet, passwordSet); err == nil {
+		a, err = shown(after, word, trunkWord)
 	}
 	return b, a, err
 }

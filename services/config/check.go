@@ -172,11 +172,7 @@ func checkTServer(r *report, d *voice.DN) {
 	if p, ok := o["prefix"]; ok && strings.Trim(p, "0123456789+*#") != "" {
 		r.bad(section+"prefix", "%q cannot begin a number; want digits, '+', '*' or '#'", p)
 	}
-	if s, ok := o["oos-check"]; ok {
-		if n, err := strconv.Atoi(s); err != nil || n < 0 || n > 86400 {
-			r.bad(section+"oos-check", "%q is not a number of seconds; want 0 (no check) to 86400", s)
-		}
-	}
+	checkTrunk(r, d)
 	checkDialOptions(r, d)
 }
 

@@ -218,6 +218,7 @@ func dialRefs(d *voice.DN) []pointer {
 	if name := o[voice.OptionCallingProfile]; name != "" {
 		out = append(out, pointer{"options.TServer." + voice.OptionCallingProfile, store.Ref{Kind: voice.KindCallingProfile, Key: name}})
 	}
+	out = append(out, softswitchRef(d)...)
 	seen := map[string]bool{}
 	for _, name := range forwardOptions {
 		if box, ok := forwardMailbox(d.Number, o[name]); ok && !seen[box] {

@@ -35,6 +35,9 @@ func (p *planner) seal(ctx context.Context) error {
 		case *voice.DN:
 			before, _ := w.before.(*voice.DN)
 			p.sealDN(w, body, before)
+			if err := p.sealTrunk(ctx, w, body, before); err != nil {
+				return waited(g, err)
+			}
 		case *voice.Person:
 			before, _ := w.before.(*voice.Person)
 			if body.Password == "" {
