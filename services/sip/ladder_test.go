@@ -38,6 +38,7 @@ type stage struct {
 	plans   map[string]*contract.ResolveResponse
 	phones  map[string][]contract.Binding
 	sent    []*sentRequest
+	came    []*incoming
 	dialogs map[string]*call
 	records []*voice.CDR
 	events  []*voice.CallEvent
@@ -85,6 +86,9 @@ type incoming struct {
 }
 
 func (i *incoming) Respond(res *sip.Response) {
+	if i.last != nil && i.last.StatusCode >= 200 && (res.StatusCode != i.last.StatusCode || !i.req.IsInvite() || !res.IsSuccess()) {
+		i.s.t.Errorf("%s of %s got %d after %d", i.req.Method, i.from, res.StatusCode, i.last.StatusCode)
+	}
 	i.last = res
 	i.s.line("node", i.from, describe(res.StatusCode, res.Body())+" "+string(i.req.Method)+i.s.details(res))
 }
@@ -138,6 +142,9 @@ func (s *stage) after(d time.Duration, fn func()) func() {
 func (s *stage) send(req *sip.Request, on func(*sip.Response, error)) (sipua.ClientTx, error) {
 	r := &sentRequest{s: s, to: req.Recipient.User, req: req, on: on}
 	s.sent = append(s.sent, r)
+	if req.CallID().Value() == "" || req.From().Address.Host == "" || req.To().Address.Host == "" {
+		s.t.Errorf("a request without what every request has:\n%s", req)
+	}
 	what := string(req.Method)
 	if len(req.Body()) > 0 {
 		what += " (SDP)"
@@ -262,7 +269,9 @@ func (s *stage) parse(from, method string, headers []string, body, uri string) *
 	if err != nil {
 		s.t.Fatalf("%v in\n%s", err, text)
 	}
-	return &incoming{s: s, from: from, req: m.(*sip.Request), done: make(chan struct{})}
+	in := &incoming{s: s, from: from, req: m.(*sip.Request), done: make(chan struct{})}
+	s.came = append(s.came, in)
+	return in
 }
 
 // callerSays is a request of the caller within the dialog.
@@ -379,6 +388,11 @@ func (s *stage) holds() {
 			s.t.Errorf("event %d has the number %d", i+1, e.Seq)
 		}
 		checkEvent(s.t, e)
+	}
+	for _, in := range s.came {
+		if !in.req.IsAck() && (in.last == nil || in.last.StatusCode < 200) {
+			s.t.Errorf("%s of %s got no final answer", in.req.Method, in.from)
+		}
 	}
 	if len(s.records) != 1 {
 		s.t.Errorf("%d records, want 1", len(s.records))
