@@ -113,6 +113,11 @@ func (b *board) tick(ctx context.Context) {
 		for _, name := range b.hub.Names(topicDevice) {
 			b.hub.Mark(live.Topic{Kind: topicDevice, Name: name}, "bindings", "state")
 		}
+		for _, kind := range []string{topicTrunks, topicTrunk} { // of them no events tell
+			for _, name := range b.hub.Names(kind) {
+				b.hub.Mark(live.Topic{Kind: kind, Name: name}, "state")
+			}
+		}
 	}
 }
 

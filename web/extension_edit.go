@@ -70,7 +70,7 @@ func (s *Server) createExtension(r *request) error {
 	} else if utf8.RuneCountInString(password) < minSIPPassword {
 		return f.again(r, invalidField("password", "is too short; at least %d characters are wanted", minSIPPassword))
 	}
-	options, err := parseOptions(f.Options)
+	options, err := parseOptions("options", f.Options)
 	if err != nil {
 		return f.again(r, err)
 	}
@@ -111,7 +111,7 @@ func (s *Server) updateExtension(r *request) error {
 		Action: tenantPath(r.tenant, "extensions", res.Key), Number: res.Key, Name: r.form("name"),
 		Options: r.raw("options"), OptionsOpen: true, Version: version,
 	}
-	if dn.Options, err = parseOptions(f.Options); err != nil {
+	if dn.Options, err = parseOptions("options", f.Options); err != nil {
 		return f.again(r, err)
 	}
 	dn.Name = f.Name
@@ -210,8 +210,9 @@ func (s *Server) resetPassword(r *request) error {
 	return s.showAccount(r, res.Key, dn.Password)
 }
 
-// parseOptions reads one option a line: section.option = value. Blank lines and lines that begin with # are skipped.
-func parseOptions(text string) (map[string]map[string]string, error) {
+// parseOptions reads one option a line: section.option = value. Blank lines and lines that begin with # are skipped. What is
+// wrong is told of that field of the form.
+func parseOptions(field, text string) (map[string]map[string]string, error) {
 	out := map[string]map[string]string{}
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
@@ -221,13 +222,13 @@ func parseOptions(text string) (map[string]map[string]string, error) {
 		name, value, found := strings.Cut(line, "=")
 		section, option, dotted := strings.Cut(strings.TrimSpace(name), ".")
 		if !found || !dotted || section == "" || option == "" {
-			return nil, invalidField("options", "line %d is not section.option = value", i+1)
+			return nil, invalidField(field, "line %d is not section.option = value", i+1)
 		}
 		if out[section] == nil {
 			out[section] = map[string]string{}
 		}
 		if _, twice := out[section][option]; twice {
-			return nil, invalidField("options", "line %d gives %s.%s a second time", i+1, section, option)
+			return nil, invalidField(field, "line %d gives %s.%s a second time", i+1, section, option)
 		}
 		out[section][option] = strings.TrimSpace(value)
 	}

@@ -113,6 +113,10 @@ func (s *Server) newLiveView(r *request) (*liveView, error) {
 		return s.liveDevices(tenant, r.query("from"), r.query("to")), nil
 	case topicCalls:
 		return s.liveCalls(r, tenant, r.query("q"))
+	case topicTrunks:
+		return s.liveTrunks(tenant), nil
+	case topicTrunk:
+		return s.liveTrunk(tenant, r.query("dn")), nil
 	case topicDevice:
 		return s.liveDevice(tenant, r.query("dn"), r.csrf, r.who.MayWrite(tenant)), nil
 	}

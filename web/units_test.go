@@ -55,14 +55,14 @@ func FuzzOptions(f *testing.F) {
 	f.Add("TServer.contact = *\n# a comment\n\nTServer.oos-check=10")
 	f.Add("a.b.c = d = e")
 	f.Fuzz(func(t *testing.T, text string) {
-		options, err := parseOptions(text)
+		options, err := parseOptions("options", text)
 		if err != nil {
 			if options != nil {
 				t.Fatalf("options and an error: %v, %v", options, err)
 			}
 			return
 		}
-		again, err := parseOptions(formatOptions(options))
+		again, err := parseOptions("options", formatOptions(options))
 		if err != nil || !reflect.DeepEqual(again, options) {
 			t.Fatalf("%q reads as %v, written and read again as %v, %v", text, options, again, err)
 		}

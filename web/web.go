@@ -204,6 +204,15 @@ func (s *Server) routes(app *fiber.App) {
 	app.Post("/t/:tenant/extensions/:key/password", s.signedIn(writer, s.resetPassword))
 	app.Post("/t/:tenant/extensions/:key/bindings/remove", s.signedIn(writer, s.removeBinding))
 
+	app.Get("/t/:tenant/trunks", s.signedIn(reader, s.trunks))
+	app.Post("/t/:tenant/trunks", s.signedIn(writer, s.createTrunk))
+	app.Get("/t/:tenant/trunks/new", s.signedIn(writer, s.newTrunk))
+	app.Get("/t/:tenant/trunks/:key", s.signedIn(reader, s.trunk))
+	app.Get("/t/:tenant/trunks/:key/edit", s.signedIn(writer, s.editTrunk))
+	app.Post("/t/:tenant/trunks/:key/edit", s.signedIn(writer, s.updateTrunk))
+	app.Get("/t/:tenant/trunks/:key/delete", s.signedIn(writer, s.confirmDeleteTrunk))
+	app.Post("/t/:tenant/trunks/:key/delete", s.signedIn(writer, s.deleteTrunk))
+
 	app.Get("/t/:tenant/people", s.signedIn(reader, s.people))
 	app.Post("/t/:tenant/people", s.signedIn(writer, s.createPerson))
 	app.Get("/t/:tenant/people/new", s.signedIn(writer, s.newPerson))

@@ -11,14 +11,16 @@ import (
 
 func (r *Renderer) funcs() template.FuncMap {
 	return template.FuncMap{
-		"asset":   r.assetURL,
-		"icon":    icon,
-		"path":    url.PathEscape,
-		"count":   count,
-		"moment":  moment,
-		"clock":   clock,
-		"upper":   strings.ToUpper,
-		"navItem": newNavItem,
+		"asset":     r.assetURL,
+		"icon":      icon,
+		"path":      url.PathEscape,
+		"count":     count,
+		"thousands": func(n int64) string { return count(int(n)) },
+		"regClass":  registrationClass,
+		"moment":    moment,
+		"clock":     clock,
+		"upper":     strings.ToUpper,
+		"navItem":   newNavItem,
 	}
 }
 
@@ -40,6 +42,17 @@ func count(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// registrationClass is the colour of how registering at a provider goes.
+func registrationClass(state string) string {
+	switch state {
+	case "registered":
+		return "good"
+	case "failed":
+		return "bad"
+	}
+	return "warn"
 }
 
 // moment writes a point in time in UTC; the script turns it into local time.
