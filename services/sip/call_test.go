@@ -2,11 +2,13 @@ package sip
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"parley/internal/contract"
+	"parley/internal/sipua/digest"
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
 )
@@ -264,6 +266,56 @@ func TestBusyBeyondTheTrunk(t *testing.T) {
 	s.last("INVITE", "gw1-0123").answer(486, "")
 	s.check("trunk-busy")
 	if in.last.StatusCode != 486 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
+	}
+}
+
+// A trunk asks who we are: about the INVITE, which goes again; later requests bring credentials at once, and go again when the
+// nonce has become too old. The ACK has what its INVITE had.
+func TestTrunkAsksWhoWeAre(t *testing.T) {
+	s := newStage(t)
+	s.leaveBy("0123", "gw1")
+	s.account = trunk.NewAccount(func() (digest.Identity, error) { return digest.Identity{User: "us", Password: "secret"}, nil }, slog.New(slog.DiscardHandler))
+	const ask = `Proxy-Authenticate: Digest realm="carrier", nonce="n1", algorithm=MD5, qop="auth"`
+	s.call("0123")
+	first := s.last("INVITE", "gw1-0123")
+	first.answer(407, "", ask)
+	again := s.last("INVITE", "gw1-0123")
+	proof := header(again.req, "Proxy-Authorization")
+	if again == first || !strings.Contains(proof, `username="us", realm="carrier", nonce="n1", uri="`+again.req.Recipient.String()+`"`) ||
+		again.req.CSeq().SeqNo != first.req.CSeq().SeqNo+1 || again.req.CallID().Value() != first.req.CallID().Value() {
+		t.Fatalf("sent again:\n%s", again.req)
+	}
+	again.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	if s.lastAck == nil || header(s.lastAck, "Proxy-Authorization") != proof || s.lastAck.CSeq().SeqNo != again.req.CSeq().SeqNo {
+		t.Errorf("the ACK is\n%v", s.lastAck)
+	}
+	s.callerSays("BYE", 2, "")
+	bye := s.last("BYE", "gw1-0123")
+	if p := header(bye.req, "Proxy-Authorization"); !strings.Contains(p, "nc=00000002") {
+		t.Errorf("the BYE brings %q", p)
+	}
+	bye.answer(407, "", `Proxy-Authenticate: Digest realm="carrier", nonce="n2", stale=true, qop="auth"`)
+	last := s.last("BYE", "gw1-0123")
+	if p := header(last.req, "Proxy-Authorization"); last == bye || !strings.Contains(p, `nonce="n2"`) || last.req.CSeq().SeqNo != bye.req.CSeq().SeqNo+1 {
+		t.Errorf("the BYE went again as\n%s", last.req)
+	}
+	last.answer(200, "")
+	s.check("trunk-asks-who-we-are")
+}
+
+// Wrong credentials are not offered twice, and the caller is not asked for what he cannot know.
+func TestTrunkRefusesOurCredentials(t *testing.T) {
+	s := newStage(t)
+	s.leaveBy("0123", "gw1")
+	s.account = trunk.NewAccount(func() (digest.Identity, error) { return digest.Identity{User: "us", Password: "wrong"}, nil }, slog.New(slog.DiscardHandler))
+	in := s.call("0123")
+	for range 2 {
+		s.last("INVITE", "gw1-0123").answer(401, "", `WWW-Authenticate: Digest realm="carrier", nonce="n1", qop="auth"`)
+	}
+	s.check("trunk-refuses-credentials")
+	if in.last.StatusCode/100 == 2 || in.last.StatusCode == 401 || in.last.StatusCode == 407 {
 		t.Errorf("the caller got %d", in.last.StatusCode)
 	}
 }

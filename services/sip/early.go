@@ -75,13 +75,13 @@ func (c *call) prack(b *branch, e *early, res *sip.Response, answer sip.Message)
 			return err
 		}
 	}
-	c.ask(req, func(*sip.Response, error) {}) // a phone that did not get it answers the INVITE with an error
+	c.ask(e.leg, req, func(*sip.Response, error) {}) // a phone that did not get it answers the INVITE with an error
 	return nil
 }
 
 // ask sends a request whose final answer, or the error that none comes, goes to on; the call stays until then.
-func (c *call) ask(req *sip.Request, on func(*sip.Response, error)) {
-	_, err := c.w.send(req, func(res *sip.Response, err error) {
+func (c *call) ask(l *leg, req *sip.Request, on func(*sip.Response, error)) {
+	_, err := c.send(l, req, func(res *sip.Response, err error) {
 		if err == nil && res.StatusCode < 200 {
 			return
 		}

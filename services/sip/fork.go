@@ -81,6 +81,7 @@ func (c *call) start(to *contract.Binding, by string) {
 	}
 	b.leg.routes = []string{route}
 	b.leg.routes = append(b.leg.routes, to.Path...)
+	b.leg.proof = b.proof()
 	number, domain := c.seenBy(b)
 	b.leg.local = c.callerAddress(number, domain, b.leg.tag)
 	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + domain + ">"
@@ -187,6 +188,7 @@ func (c *call) branchSaid(b *branch, res *sip.Response, err error) {
 	case res.IsSuccess():
 		c.branchAnswered(b, res)
 	case res.StatusCode == 422 && c.longer(b, res):
+	case c.proves(b, res):
 	default:
 		c.branchEnded(b, outcome{status: res.StatusCode, reason: res.Reason, res: res})
 	}

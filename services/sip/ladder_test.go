@@ -46,8 +46,10 @@ type stage struct {
 	body    string           // of the INVITE of call
 	hops    map[string]int   // targets of a trunk, when not one
 	full    map[string]error // trunks that take no call, and why
-	ports   relay            // nil: audio goes directly
-	fields  []string         // header fields that the ladder shows
+	account *trunk.Account   // at every trunk
+	lastAck *sip.Request
+	ports   relay    // nil: audio goes directly
+	fields  []string // header fields that the ladder shows
 	config  func(*Config)
 }
 
@@ -153,7 +155,10 @@ func (s *stage) send(req *sip.Request, on func(*sip.Response, error)) (sipua.Cli
 	return r, nil
 }
 
-func (s *stage) ack(req *sip.Request) { s.line("node", req.Recipient.User, "ACK") }
+func (s *stage) ack(req *sip.Request) {
+	s.lastAck = req
+	s.line("node", req.Recipient.User, "ACK")
+}
 
 func (s *stage) resolve(req *contract.ResolveRequest, on func(*contract.ResolveResponse, error)) {
 	p, ok := s.plans[req.Dialled]
@@ -200,7 +205,7 @@ func (s *stage) leave(l *trunk.Leaving) (*trunk.Exit, error) {
 		return nil, err
 	}
 	e := &trunk.Exit{DN: l.DN, Number: l.Number, Caller: l.Caller, Domain: l.Domain, Patience: trunkPatience,
-		Shown: func(n string) string { return n }, Feedback: stageTrunk{s, l.DN}}
+		Shown: func(n string) string { return n }, Feedback: stageTrunk{s, l.DN}, Account: s.account}
 	for i := range max(s.hops[l.DN], 1) {
 		e.Hops = append(e.Hops, trunk.Hop{Contact: fmt.Sprintf("sip:192.0.2.%d", 10+i), Route: "<sip:token@node.parley.invalid;lr>", Host: netip.MustParseAddr("192.0.2.1")})
 	}

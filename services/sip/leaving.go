@@ -7,12 +7,13 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/contract"
+	"parley/internal/sipua/digest"
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
 )
 
 // A call that leaves by a trunk goes to one target after the other (RFC 3263 §4.3): those of the trunk while one does not answer
-// in time, cannot be reached or says 503, and the next trunk after any other 5xx.
+// in time, cannot be reached or says 503, and the next trunk after any other 5xx, or when it does not believe who we are.
 
 // statusNoFlow is what the front door says when the way to a target is blocked (RFC 5626 §5.3.1).
 const statusNoFlow = 430
@@ -84,6 +85,7 @@ func (c *call) trunkSaid(b *branch, res *sip.Response, err error) (*sip.Response
 	case res.StatusCode == 503, res.StatusCode == 408 && !b.rings:
 		b.exit.Failed(b.hop, "it answered a call with "+strconv.Itoa(res.StatusCode))
 		b.exit.Said(res.StatusCode)
+	case digest.ChallengeHeader(res.StatusCode) != "" && b.exit.Account != nil: // see proves
 	case res.StatusCode >= 300:
 		b.exit.Said(res.StatusCode)
 	}
@@ -111,7 +113,7 @@ func (c *call) elsewhere(o outcome) bool {
 	}
 	here := o.res == nil || o.status == 503 || o.status == 408
 	switch {
-	case !here && o.status/100 != 5:
+	case !here && o.status/100 != 5 && digest.ChallengeHeader(o.status) == "": // who we are is not for the caller to say
 		return false
 	case here && c.hop+1 < len(c.exit.Hops):
 		c.nextHop()

@@ -7,6 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/sipua/object"
+	"parley/services/sip/trunk"
 )
 
 // nodeHost stands in Via and Call-ID of what the node sends. The front door adds the Via that peers answer to, and
@@ -27,6 +28,7 @@ type leg struct {
 	peerSeq uint32   // CSeq of the peer's last request; 0 = none yet
 	updates bool     // the peer takes UPDATE (RFC 3311 §4)
 	timer   sessionTimer
+	proof   *trunk.Proof // of who we are, to a trunk that asks
 }
 
 // legID is the Call-ID of the nth leg that a call makes. It begins with the call's UUID, by which the front doors find the
@@ -132,6 +134,7 @@ func (l *leg) compose(method sip.RequestMethod, branch string, seq uint32, hops 
 		add("Contact", l.contact)
 		add("Allow", allowed)
 	}
+	l.proof.Sign(req)
 	return req
 }
 

@@ -49,7 +49,7 @@ func (c *call) renew(s side, news bool) {
 	} else {
 		req.SetBody(nil)
 	}
-	_, err := c.w.send(req, func(res *sip.Response, err error) { c.must(func() { c.renewed(s, r, res, err) }) })
+	_, err := c.send(l, req, func(res *sip.Response, err error) { c.must(func() { c.renewed(s, r, res, err) }) })
 	if err != nil {
 		c.renewLater(s, news)
 		return
@@ -85,6 +85,10 @@ func (c *call) renewed(s side, r *renewal, res *sip.Response, err error) {
 	switch {
 	case err == nil && res.StatusCode < 200:
 		return
+	case err == nil && res.IsSuccess():
+		r.seq = res.CSeq().SeqNo // it may have gone again, with credentials
+	}
+	switch {
 	case r.done: // the 2xx again: our ACK was lost
 		if r.invite && err == nil && res.IsSuccess() {
 			c.w.ack(c.legs[s].ackTo(r.seq, c.w.id()))

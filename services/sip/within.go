@@ -124,7 +124,7 @@ func (c *call) bye(l *leg, reason string) {
 		req.AppendHeader(sip.NewHeader("Reason", reason))
 	}
 	req.SetBody(nil)
-	c.ask(req, func(*sip.Response, error) {})
+	c.ask(l, req, func(*sip.Response, error) {})
 }
 
 // changeSession asks the other side for a change of the session: hold, codecs (§14, RFC 3311). What changes nothing is
@@ -197,7 +197,7 @@ func (c *call) relay(r *relayed) {
 		r.tx.Respond(res)
 		return
 	}
-	tx, err := c.w.send(req, func(res *sip.Response, err error) {
+	tx, err := c.send(r.to, req, func(res *sip.Response, err error) {
 		c.must(func() { c.relayAnswer(r, res, err) })
 	})
 	if err != nil {
@@ -223,6 +223,9 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		return // the requester's transaction has its 100
 	}
 	confirmed := err == nil && r.as == sip.INVITE && res.IsSuccess()
+	if confirmed {
+		r.seq = res.CSeq().SeqNo // it may have gone again, with credentials
+	}
 	other := r.from.other()
 	if r.final { // the 2xx again
 		if confirmed {

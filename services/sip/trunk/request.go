@@ -30,7 +30,7 @@ func (tr *Trunk) request(method sip.RequestMethod, uri, route string, more []ext
 		return
 	}
 	domain := tr.domain()
-	o := &outing{trunk: tr, link: link, on: on, method: method, route: route, more: more,
+	o := &outing{trunk: tr, link: link, on: on, proof: tr.account.Proof(), method: method, route: route, more: more,
 		from: "<sip:parley@" + domain + ">", callID: random() + "@" + routeHost, tag: random()}
 	if sip.ParseUri(uri, &o.uri) != nil {
 		on(nil, errors.New("the contact "+uri+" cannot be read"))
@@ -53,21 +53,21 @@ func (tr *Trunk) domain() string {
 
 // outing is one request outside of calls, over its challenges. One callback at a time works on it.
 type outing struct {
-	trunk   *Trunk
-	link    *Link
-	on      func(*sip.Response, error)
-	method  sip.RequestMethod
-	uri     sip.Uri
-	route   string
-	from    string
-	to      string
-	more    []extra
-	callID  string
-	tag     string
-	seq     uint32 // CSeq of the last one sent
-	session *digest.Session
-	tries   int
-	over    bool
+	trunk  *Trunk
+	link   *Link
+	on     func(*sip.Response, error)
+	method sip.RequestMethod
+	uri    sip.Uri
+	route  string
+	from   string
+	to     string
+	more   []extra
+	callID string
+	tag    string
+	seq    uint32 // CSeq of the last one sent
+	proof  *Proof
+	tries  int
+	over   bool
 }
 
 func (o *outing) send() {
@@ -85,16 +85,12 @@ func (o *outing) send() {
 	for _, f := range o.more {
 		add(f.Name, f.Value)
 	}
-	sent := [2]bool{}
-	if o.session != nil {
-		sent = [2]bool{o.session.Knows(sip.StatusUnauthorized), o.session.Knows(sip.StatusProxyAuthRequired)}
-		Authorize(o.session, req)
-	}
+	o.proof.Sign(req)
 	req.SetBody(nil)
 	_, err := o.link.Sender.Send(req, func(res *sip.Response, err error) {
 		switch {
 		case o.over || err == nil && res.StatusCode < 200:
-		case err == nil && o.challenged(res, sent):
+		case err == nil && o.tries < maxTries && o.proof.Challenged(req, res):
 			o.send()
 		default:
 			o.over = true
@@ -105,26 +101,6 @@ func (o *outing) send() {
 		o.over = true
 		o.on(nil, err)
 	}
-}
-
-// challenged takes a challenge; true says that the request is worth another try.
-func (o *outing) challenged(res *sip.Response, sent [2]bool) bool {
-	if digest.ChallengeHeader(res.StatusCode) == "" || o.trunk.account == nil || o.tries >= maxTries {
-		return false
-	}
-	if o.session == nil {
-		s, err := o.trunk.account.Session()
-		if err != nil {
-			o.trunk.table.log.Error("account of a trunk", "tenant", o.trunk.Tenant, "trunk", o.trunk.DN, "err", err)
-			return false
-		}
-		o.session = s
-	}
-	had := sent[0]
-	if res.StatusCode == sip.StatusProxyAuthRequired {
-		had = sent[1]
-	}
-	return o.session.Challenged(res.StatusCode, Challenges(res), had) == nil
 }
 
 // random is a token nobody has had before.

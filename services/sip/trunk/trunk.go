@@ -69,7 +69,7 @@ func (t *Table) newTrunk(r *contract.DNRecord, old *Trunk) *Trunk {
 		poke: make(chan struct{}, 1), targets: map[targetKey]*target{}, state: contract.TrunkUnwatched, since: time.Now(),
 	}
 	if options.AuthUser != "" {
-		tr.account = &Account{trunk: tr}
+		tr.account = NewAccount(tr.identity, log)
 	}
 	for _, c := range options.Contacts {
 		u, err := locate.ParseURI(c)
