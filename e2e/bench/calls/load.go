@@ -107,6 +107,9 @@ func (p *platform) load(ctx context.Context, dir, scenario string, rate, seconds
 // percentiles reads the response times that sipp leaves, in milliseconds, and removes the file.
 func percentiles(path string) (p50, p99 float64, err error) {
 	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, 0, nil // no call was answered
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("response times of sipp: %w", err)
 	}

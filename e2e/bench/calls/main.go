@@ -162,7 +162,7 @@ tenants:
     domains: [bench.test]
     default: true
     dns:
-      - {number: carrier, type: trunk, options: {TServer: {contact: "sip:127.0.0.2:16061"}}}
+      - {number: carrier, type: trunk, options: {TServer: {contact: "sip:127.0.0.2:16061", trusted-source: address}}}
       - {number: "2000", type: extension, options: {TServer: {contact: "sip:2000@` + phoneAddr + `"}}}
       - {number: "2001", type: extension, options: {TServer: {contact: "sip:ringing@` + phoneAddr + `"}}}
 `
