@@ -20,6 +20,7 @@ import (
 	"parley/internal/store"
 	"parley/internal/store/cdrs"
 	"parley/internal/voice"
+	"parley/server/heap"
 	"parley/server/settings"
 	"parley/services/cdr"
 	"parley/services/config"
@@ -45,6 +46,7 @@ func (n *Node) build(ctx context.Context) error {
 		open[name] = s
 	}
 
+	n.house.start("heap", heap.Run)
 	if err := n.startFabric(ctx, open[settings.RQ]); err != nil {
 		return err
 	}
