@@ -13,8 +13,11 @@ import (
 type Event struct {
 	Subject string // built with Subject(...); its first token chooses the stream
 	MsgID   string // for duplicate suppression within the stream's window; empty = one is made, good for retries only
-	Payload any    // marshalled as JSON, or []byte taken as it is; not to be changed after the call
+	Payload any    // marshalled as JSON, by its own AppendJSON if it has one, or []byte taken as it is; not to be changed after the call
 }
+
+// appender writes its own JSON.
+type appender interface{ AppendJSON(dst []byte) []byte }
 
 // Publish queues ev and returns at once. Events whose subjects share their first three tokens (a call, an agent, a
 // device; on CONFIG all four, a resource) are stored in the order of Publish; a transient failure is retried until it passes, without a duplicate.
@@ -71,6 +74,8 @@ func (f *Fabric) newItem(ev Event) (*item, error) {
 		it.data = p
 	case json.RawMessage:
 		it.data = p
+	case appender:
+		it.data = p.AppendJSON(make([]byte, 0, 512))
 	default:
 		if it.data, err = json.Marshal(ev.Payload); err != nil {
 			return nil, voice.Errorf(voice.ErrInvalid, "event %s: %v", ev.Subject, err)
