@@ -69,6 +69,13 @@ func fill(to sip.Message, lines string, body []byte) {
 			to.AppendHeader(sip.NewHeader(name, value))
 		}
 	}
+	setBody(to, body)
+}
+
+// setBody is sipgo's SetBody for a message that has no Content-Length yet, which that would look for in every field.
+func setBody(to sip.Message, body []byte) {
+	length := sip.ContentLengthHeader(len(body))
+	to.AppendHeader(&length)
 	to.SetBody(body)
 }
 
@@ -177,6 +184,6 @@ func Answer(req *sip.Request, status int, reason, tag string) *sip.Response {
 			res.AppendHeader(h)
 		}
 	}
-	res.SetBody(nil)
+	setBody(res, nil)
 	return res
 }
