@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +58,8 @@ var periods = []period{
 type cdrsView struct {
 	Base, CSV              string
 	Query, Outcome, Period string
+	Trunk, From, Until, TZ string // From and Until are those of the reader's clock, TZ minutes from it to UTC
+	Trunks                 []string
 	Outcomes               []outcomeName
 	Periods                []period
 	Filtered               bool
@@ -74,6 +77,9 @@ type cdrRow struct {
 	Outcome      outcomeName
 	Talk         string
 	Type         string
+	TrunkIn      string
+	TrunkOut     string
+	Ladder       string // address of its SIP messages
 }
 
 func (s *Server) cdrs(r *request) error {
@@ -82,6 +88,11 @@ func (s *Server) cdrs(r *request) error {
 	v := &cdrsView{
 		Base: base, CSV: withQuery(base+".csv", filter), Query: filter.Get("q"), Outcome: filter.Get("outcome"), Period: filter.Get("period"),
 		Outcomes: outcomeNames, Periods: periods, Filtered: len(filter) > 0,
+		Trunk: filter.Get("trunk"), From: filter.Get("from"), Until: filter.Get("until"), TZ: filter.Get("tz"),
+	}
+	var err error
+	if v.Trunks, err = r.trunkNames(v.Trunk); err != nil {
+		return err
 	}
 	q.Limit, q.After = pageSize, r.query("after")
 	page, err := s.cdrSource(r.ctx, q)
@@ -114,13 +125,60 @@ func (s *Server) cdrQuery(r *request) (q contract.CDRQuery, filter url.Values) {
 		q.From = s.now().Add(-periods[i].lasts)
 		filter.Set("period", periods[i].Value)
 	}
+	if q.Trunk = r.query("trunk"); q.Trunk != "" {
+		filter.Set("trunk", q.Trunk)
+	}
+	if filter.Get("period") == "" { // a period is shorter to say, so it goes before times
+		s.timeSpan(r, &q, filter)
+	}
 	return q, filter
+}
+
+// clockLayout is how a browser sends the time of a datetime-local field.
+const clockLayout = "2006-01-02T15:04"
+
+// timeSpan reads a beginning and an end by the reader's clock, and how many minutes that is behind UTC.
+func (s *Server) timeSpan(r *request, q *contract.CDRQuery, filter url.Values) {
+	const most = 24 * 60
+	behind, err := strconv.Atoi(r.query("tz"))
+	if err != nil || behind < -most || behind > most {
+		behind = 0
+	}
+	for name, into := range map[string]*time.Time{"from": &q.From, "until": &q.Until} {
+		at, err := time.Parse(clockLayout, r.query(name))
+		if err != nil {
+			continue
+		}
+		*into = at.Add(time.Duration(behind) * time.Minute)
+		filter.Set(name, r.query(name))
+		filter.Set("tz", strconv.Itoa(behind))
+	}
+}
+
+// trunkNames lists trunks and softswitches for the filter, current among them.
+func (r *request) trunkNames(current string) ([]string, error) {
+	var names []string
+	for _, kind := range []voice.DNType{voice.DNTrunk, voice.DNSoftswitch} {
+		list, err := fabric.Call(r.ctx, r.f, contract.ConfigList, contract.ConfigListRequest{Tenant: r.tenant, Kind: voice.KindDN, Type: string(kind), Limit: maxSwitch})
+		if err != nil {
+			return nil, err
+		}
+		for _, res := range list.Resources {
+			names = append(names, res.Key)
+		}
+	}
+	if current != "" && !slices.Contains(names, current) { // one that has been deleted has calls all the same
+		names = append(names, current)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func rowOf(c *voice.CDR) cdrRow {
 	row := cdrRow{
 		Href: tenantPath(c.Tenant, "cdrs", c.CallUUID), Start: c.Start, Caller: cmp.Or(c.Caller, "anonymous"), Name: c.CallerName,
 		Dialled: cmp.Or(c.Dialled, "–"), Outcome: nameOf(c.Outcome), Type: c.Type.String(),
+		TrunkIn: c.TrunkIn, TrunkOut: c.TrunkOut, Ladder: tenantPath(c.Tenant, "calls", c.CallUUID),
 	}
 	if c.Answered != c.Dialled {
 		row.Answered = c.Answered
@@ -169,7 +227,6 @@ func (s *Server) cdrSource(ctx context.Context, q contract.CDRQuery) (contract.C
 type cdrView struct {
 	cdrRow
 	Base     string
-	Ladder   string // address of its SIP messages
 	Reason   string
 	EndedBy  string
 	Timeline timeline
@@ -182,7 +239,7 @@ func (s *Server) cdr(r *request) error {
 		return err
 	}
 	v := &cdrView{
-		cdrRow: rowOf(&c), Base: tenantPath(r.tenant, "cdrs"), Ladder: tenantPath(r.tenant, "calls", c.CallUUID), Reason: c.Reason, Timeline: timelineOf(&c),
+		cdrRow: rowOf(&c), Base: tenantPath(r.tenant, "cdrs"), Reason: c.Reason, Timeline: timelineOf(&c),
 		EndedBy: map[string]string{"caller": "the caller", "callee": "the called side", "system": "the platform"}[c.EndedBy],
 	}
 	for _, f := range []fact{

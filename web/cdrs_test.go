@@ -102,8 +102,15 @@ func TestCallHistory(t *testing.T) {
 		}
 		return strings.Count(a.body, `<th scope="row"`)
 	}
+	// clock is a time as somebody types it whose clock is so many minutes behind UTC.
+	clock := func(at time.Time, behind int) string {
+		return at.Add(-time.Duration(behind) * time.Minute).Format("2006-01-02T15:04")
+	}
 	for query, want := range map[string]int{
 		"": pageSize, "outcome=busy": 1, "q=müller": 1, "q=1009&outcome=answered&period=24h": 14, "period=1h": 9, "q=nobody": 0,
+		"trunk=gw1": 2, "trunk=gw1&outcome=failed": 1, "trunk=gw": 0,
+		"from=" + clock(calls[3].Start, 60) + "&until=" + clock(calls[1].Start, 60) + "&tz=60": 2, // the minute of the first belongs to it
+		"from=yesterday&until=x&tz=y":                    pageSize,
 		"outcome=anything&period=ever":                   pageSize, // what is no choice is no filter
 		"q=" + url.QueryEscape(strings.Repeat("ä", 300)): 0,
 	} {
@@ -224,6 +231,9 @@ func browseCalls(t *testing.T, chromium context.Context) {
 	b.see(".empty", "No call matches")
 	b.do(chromedp.Click(".empty a"))
 	b.wait("all calls are back", count(pageSize))
+	b.do(chromedp.Click("details.across summary"), chromedp.SetValue("#until", "2020-01-01T00:00"), chromedp.Click(".toolbar button"))
+	b.see(".empty", "No call matches")
+	b.do(b.open("/t/demo/cdrs"))
 	b.do(chromedp.SendKeys("#q", "archer"), press(kb.Tab, kb.Tab, kb.Tab, kb.Enter)) // past the two choices to the button
 	b.wait("two calls of Alice's", count(2))
 	b.do(chromedp.Focus("tbody a"), press(kb.Enter))

@@ -20,6 +20,7 @@ type CDRQuery struct {
 	Text    string // part of the caller's number or name, or of the dialled or answered number; case is ignored
 	Caller  string // the whole number
 	Dialled string // the same, as dialled
+	Trunk   string // that the call came or left by
 	Outcome voice.Outcome
 	Type    voice.CallType
 	From    time.Time     // start of the call, inclusive

@@ -22,6 +22,7 @@ type (
 		Text    string    `query:"text" maxLength:"64" doc:"Part of the caller's number or name, or of the dialled or answered number; case does not matter"`
 		Caller  string    `query:"caller" maxLength:"128" doc:"Who called, the whole number"`
 		Dialled string    `query:"dialled" maxLength:"128" doc:"What was dialled, the whole number"`
+		Trunk   string    `query:"trunk" maxLength:"128" doc:"The trunk that the call came or left by"`
 		Outcome string    `query:"outcome" enum:"answered,abandoned,busy,no-answer,rejected,failed" doc:"How it ended"`
 		Type    string    `query:"type" enum:"internal,inbound,outbound,consult" doc:"Which way it went"`
 		From    time.Time `query:"from" doc:"Calls that began then or later (RFC 3339)"`
@@ -81,7 +82,7 @@ func mayRead(ctx context.Context, tenant string) error {
 
 func (f *Filter) query() contract.CDRQuery {
 	return contract.CDRQuery{
-		Tenant: f.Tenant, Text: f.Text, Caller: f.Caller, Dialled: f.Dialled, Outcome: voice.Outcome(f.Outcome), Type: types[f.Type],
+		Tenant: f.Tenant, Text: f.Text, Caller: f.Caller, Dialled: f.Dialled, Trunk: f.Trunk, Outcome: voice.Outcome(f.Outcome), Type: types[f.Type],
 		From: f.From, Until: f.Until, MinTalk: time.Duration(f.MinTalk) * time.Second,
 	}
 }

@@ -200,6 +200,7 @@ func TestFilters(t *testing.T) {
 		rs[3].Tenant = "other"
 		rs[4].CallerName = "100% _Bruno_ O'Neil"
 		rs[5].Answered = "back\\slash"
+		rs[5].TrunkIn, rs[6].TrunkIn, rs[6].TrunkOut, rs[8].TrunkOut = "gwB", "gwA", "gwB", "gwB"
 		insert(t, s, 10, rs...)
 		for _, c := range []struct {
 			name string
@@ -212,6 +213,11 @@ func TestFilters(t *testing.T) {
 			{"caller", Query{Caller: "1004"}, []int{4}},
 			{"part of a caller", Query{Caller: "100"}, nil},
 			{"dialled", Query{Dialled: "2006"}, []int{6}},
+			{"trunk in", Query{Trunk: "gwA"}, []int{6}},
+			{"trunk in or out", Query{Trunk: "gwB"}, []int{8, 6, 5}},
+			{"trunk and outcome", Query{Trunk: "gwB", Outcome: voice.OutcomeBusy}, nil},
+			{"trunk, page by page", Query{Trunk: "gwB", Limit: 1}, []int{8, 6, 5}},
+			{"trunk of nobody", Query{Trunk: "gw"}, nil},
 			{"caller and dialled of different calls", Query{Caller: "1004", Dialled: "2006"}, nil},
 			{"outcome", Query{Outcome: voice.OutcomeBusy}, []int{1}},
 			{"type", Query{Type: voice.CallInbound}, []int{2}},

@@ -22,6 +22,7 @@ type Query struct {
 	Text    string // part of the caller's number or name, or of the dialled or answered number; case is ignored
 	Caller  string // the whole number
 	Dialled string // the same
+	Trunk   string // that the call came or left by
 	Outcome voice.Outcome
 	Type    voice.CallType
 	From    time.Time // start of the call, inclusive
@@ -59,8 +60,11 @@ func (s *Store) List(ctx context.Context, q Query) (Page, error) {
 	}
 	q.Limit = min(max(q.Limit, 1), MaxPage)
 	const newest = ` ORDER BY start_us DESC, call_uuid DESC`
-	rows, err := s.db.Read.QueryContext(ctx, s.db.Rebind(`SELECT `+columns+` FROM cdrs WHERE call_uuid IN
-		(SELECT call_uuid FROM cdrs WHERE `+where+newest+` LIMIT ?)`+newest), append(args, q.Limit+1)...)
+	pick, args := `SELECT call_uuid FROM cdrs WHERE `+where+newest+` LIMIT ?`, append(args, q.Limit+1)
+	if q.Trunk != "" {
+		pick, args = q.byTrunk(where, newest, args)
+	}
+	rows, err := s.db.Read.QueryContext(ctx, s.db.Rebind(`SELECT `+columns+` FROM cdrs WHERE call_uuid IN (`+pick+`)`+newest), args...)
 	if err != nil {
 		return Page{}, sqldb.Failed(what, err)
 	}
@@ -78,6 +82,17 @@ func (s *Store) List(ctx context.Context, q Query) (Page, error) {
 		page.Records = append(page.Records, r)
 	}
 	return page, sqldb.Failed(what, rows.Err())
+}
+
+// byTrunk chooses the newest calls that came by the trunk, and those that left by it, each from its index, and of both the
+// newest. args are those of where, and the limit.
+func (q *Query) byTrunk(where, newest string, args []any) (pick string, all []any) {
+	way := func(column string) string {
+		all = append(append(all, clean(q.Trunk)), args...)
+		return `SELECT call_uuid, start_us FROM (SELECT call_uuid, start_us FROM cdrs WHERE ` + column + ` <> '' AND ` + column + ` = ? AND ` + where + newest + ` LIMIT ?) AS by_` + column
+	}
+	pick = `SELECT call_uuid FROM (` + way("trunk_in") + ` UNION ` + way("trunk_out") + `) AS both_ways` + newest + ` LIMIT ?`
+	return pick, append(all, args[len(args)-1])
 }
 
 func (q *Query) filter() (where string, args []any, err error) {

@@ -17,7 +17,8 @@ const (
 
 // schema: times are microseconds since 1970, 0 where nothing happened. search is what a text filter looks into.
 //
-// There is one index beside the primary key, and it grows at its end. An index by caller and one by dialled number were
+// There is one index of all records beside the primary key, and it grows at its end; calls by a trunk, in or out, stand in a small
+// one by trunk besides. An index by caller and one by dialled number were
 // tried: they find the calls of one number in 1 ms rather than 100 to 200 ms among a million, and took 50 of 80 µs of
 // processor time to store a record. An index row of PostgreSQL holds 2,704 bytes at the
 // most: the limits in write.go keep it below 2,450, though lower case may be half as long again (Ⱥ).
@@ -49,6 +50,9 @@ var schema = sqldb.Schema{
 			events      BIGINT NOT NULL,
 			search      {text} NOT NULL)`,
 		`CREATE INDEX cdrs_by_time ON cdrs (tenant, start_us, call_uuid, outcome, type, talk_us, caller, dialled, search)`,
+	}, {
+		`CREATE INDEX cdrs_by_trunk_in ON cdrs (tenant, trunk_in, start_us, call_uuid) WHERE trunk_in <> ''`,
+		`CREATE INDEX cdrs_by_trunk_out ON cdrs (tenant, trunk_out, start_us, call_uuid) WHERE trunk_out <> ''`,
 	}},
 }
 

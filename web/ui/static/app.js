@@ -47,6 +47,12 @@
     form.querySelector("select").addEventListener("change", () => form.requestSubmit());
   }
 
+  // Times that are typed are by the reader's clock; the server is told how far that is from UTC.
+  for (const field of document.querySelectorAll("[data-tz]")) {
+    field.value = String(new Date().getTimezoneOffset());
+    for (const hint of document.querySelectorAll("[data-tz-hint]")) hint.hidden = true;
+  }
+
   // Theme: change at once, and tell the server so that the next page comes in it.
   for (const form of document.querySelectorAll("[data-theme-form]")) {
     const button = form.querySelector("button");
