@@ -180,7 +180,7 @@ func (d *Directory) load(ctx context.Context) error {
 	}
 	dns, trunks := map[dnKey]*DNRecord{}, map[dnKey]*DNRecord{}
 	err = d.pages(ctx, ConfigListRequest{Kind: voice.KindDN, Secrets: true}, func(r voice.Resource) error {
-		rec, err := newDNRecord(r)
+		rec, err := NewDNRecord(r)
 		if err != nil { // one bad record must not cost all others
 			d.log.Error("number left out of the directory", "err", err)
 			return nil
@@ -255,7 +255,8 @@ func (d *Directory) loadTenants(ctx context.Context) (*tenantTable, error) {
 	return table, err
 }
 
-func newDNRecord(r voice.Resource) (*DNRecord, error) {
+// NewDNRecord reads a number as the config service gives it, secrets included.
+func NewDNRecord(r voice.Resource) (*DNRecord, error) {
 	var body struct {
 		Type    voice.DNType    `json:"type"`
 		Auth    *voice.SIPAuth  `json:"auth"`
@@ -388,7 +389,7 @@ func (d *Directory) refresh(ctx context.Context, changes []voice.ConfigChanged) 
 		r, err := fabric.Call(ctx, d.f, ConfigGet, ConfigKey{Tenant: c.Tenant, Kind: c.Kind, Key: c.Key, Secrets: true})
 		var rec *DNRecord
 		if err == nil {
-			rec, err = newDNRecord(r)
+			rec, err = NewDNRecord(r)
 			if err != nil {
 				d.log.Error("number left out of the directory", "err", err)
 			}

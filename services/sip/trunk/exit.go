@@ -9,6 +9,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/sipua"
+	"parley/internal/sipua/locate"
 	"parley/internal/voice"
 )
 
@@ -113,8 +114,9 @@ func (tr *Trunk) shows(l Leaving) string {
 }
 
 // route is the Route value by which front doors find the target (see sipua.Tokens).
-func (tr *Trunk) route(link *Link, g *target) string {
-	at := g.key.at
+func (tr *Trunk) route(link *Link, g *target) string { return tr.routeTo(link, g.key.at) }
+
+func (tr *Trunk) routeTo(link *Link, at locate.Target) string {
 	f := sipua.Flow{
 		Door: tr.table.node, Node: tr.table.node, Transport: at.Transport, Remote: at.Addr,
 		Name: at.Name, Unverified: at.Name != "" && !tr.Options.Verify,

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strconv"
+	"sync"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -14,30 +15,25 @@ import (
 // errNotReady is what a request gets before the node runs.
 var errNotReady = errors.New("the node is not ready")
 
-// extra is a header field beside those that every request has.
-type extra = digest.Field
-
 // maxTries bounds how often a request is sent: once, with credentials for a proxy and for who is behind it, and once more for
 // each when a nonce is too old.
 const maxTries = 5
 
-// request sends a request outside of calls to a target and calls on once, with the final response or an error.
-// Challenges are answered when the trunk has an account.
-func (tr *Trunk) request(method sip.RequestMethod, uri, route string, more []extra, on func(*sip.Response, error)) {
-	link := tr.table.link.Load()
-	if link == nil {
-		on(nil, errNotReady)
-		return
-	}
-	domain := tr.domain()
-	o := &outing{trunk: tr, link: link, on: on, proof: tr.account.Proof(), method: method, route: route, more: more,
-		from: "<sip:parley@" + domain + ">", callID: random() + "@" + routeHost, tag: random()}
-	if sip.ParseUri(uri, &o.uri) != nil {
-		on(nil, errors.New("the contact "+uri+" cannot be read"))
-		return
-	}
-	o.to = "<" + o.uri.String() + ">"
-	o.send()
+// outside is what requests outside of calls share that belong together: one OPTIONS with its repetition, or all REGISTERs of a
+// registration.
+type outside struct {
+	from, to string
+	callID   string
+
+	mu    sync.Mutex // guards what follows: an answer may come late, when the next request is on its way
+	seq   uint32     // CSeq of the last one
+	proof *Proof
+}
+
+// request sends one request outside of any dialog to a target and calls on once, with the final response or an error.
+func (tr *Trunk) request(method sip.RequestMethod, uri, route string, on func(*sip.Response, error)) {
+	from := "<sip:parley@" + tr.domain() + ">"
+	tr.send(&outside{from: from, to: "<" + uri + ">", callID: random() + "@" + routeHost, proof: tr.account.Proof()}, method, uri, route, nil, on)
 }
 
 // domain is our host towards the trunk.
@@ -51,56 +47,91 @@ func (tr *Trunk) domain() string {
 	return routeHost
 }
 
-// outing is one request outside of calls, over its challenges. One callback at a time works on it.
+// send sends a request, and again with credentials when it is challenged.
+func (tr *Trunk) send(d *outside, method sip.RequestMethod, uri, route string, more []digest.Field, on func(*sip.Response, error)) {
+	link := tr.table.link.Load()
+	if link == nil {
+		on(nil, errNotReady)
+		return
+	}
+	req, err := d.compose(method, uri, route, more)
+	if err != nil {
+		on(nil, err)
+		return
+	}
+	o := &outing{link: link, dialog: d, on: on}
+	o.send(req)
+}
+
+func (d *outside) compose(method sip.RequestMethod, uri, route string, more []digest.Field) (*sip.Request, error) {
+	var to sip.Uri
+	if sip.ParseUri(uri, &to) != nil {
+		return nil, errors.New("the URI " + uri + " cannot be read")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	req := sip.NewRequest(method, to)
+	add := func(name, value string) { req.AppendHeader(sip.NewHeader(name, value)) }
+	add("Via", "SIP/2.0/UDP "+routeHost+";branch=z9hG4bK"+random())
+	add("Max-Forwards", "70")
+	add("Route", route)
+	add("From", d.from+";tag="+random())
+	add("To", d.to)
+	add("Call-ID", d.callID)
+	d.seq++
+	add("CSeq", strconv.FormatUint(uint64(d.seq), 10)+" "+string(method))
+	for _, f := range more {
+		add(f.Name, f.Value)
+	}
+	d.proof.Sign(req)
+	req.SetBody(nil)
+	return req, nil
+}
+
+// outing is one request on its way, over its challenges.
 type outing struct {
-	trunk  *Trunk
 	link   *Link
+	dialog *outside
 	on     func(*sip.Response, error)
-	method sip.RequestMethod
-	uri    sip.Uri
-	route  string
-	from   string
-	to     string
-	more   []extra
-	callID string
-	tag    string
-	seq    uint32 // CSeq of the last one sent
-	proof  *Proof
 	tries  int
 	over   bool
 }
 
-func (o *outing) send() {
+func (o *outing) send(req *sip.Request) {
 	o.tries++
-	o.seq++
-	req := sip.NewRequest(o.method, o.uri)
-	add := func(name, value string) { req.AppendHeader(sip.NewHeader(name, value)) }
-	add("Via", "SIP/2.0/UDP "+routeHost+";branch=z9hG4bK"+random())
-	add("Max-Forwards", "70")
-	add("Route", o.route)
-	add("From", o.from+";tag="+o.tag)
-	add("To", o.to)
-	add("Call-ID", o.callID)
-	add("CSeq", strconv.FormatUint(uint64(o.seq), 10)+" "+string(o.method))
-	for _, f := range o.more {
-		add(f.Name, f.Value)
-	}
-	o.proof.Sign(req)
-	req.SetBody(nil)
 	_, err := o.link.Sender.Send(req, func(res *sip.Response, err error) {
-		switch {
-		case o.over || err == nil && res.StatusCode < 200:
-		case err == nil && o.tries < maxTries && o.proof.Challenged(req, res):
-			o.send()
-		default:
-			o.over = true
-			o.on(res, err)
+		if o.over || err == nil && res.StatusCode < 200 {
+			return
 		}
+		if err == nil && o.tries < maxTries {
+			if next := o.dialog.proven(req, res); next != nil {
+				o.send(next)
+				return
+			}
+		}
+		o.over = true
+		o.on(res, err)
 	})
 	if err != nil {
 		o.over = true
 		o.on(nil, err)
 	}
+}
+
+// proven is the request with credentials, when res asks for some that there are; else nil.
+func (d *outside) proven(req *sip.Request, res *sip.Response) *sip.Request {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.proof.Challenged(req, res) {
+		return nil
+	}
+	next := req.Clone()
+	d.seq++
+	next.ReplaceHeader(sip.NewHeader("CSeq", strconv.FormatUint(uint64(d.seq), 10)+" "+string(req.Method)))
+	next.Via().Params.Remove("branch")
+	next.Via().Params.Add("branch", "z9hG4bK"+random())
+	d.proof.Sign(next)
+	return next
 }
 
 // random is a token nobody has had before.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -117,27 +118,25 @@ func (t *Table) Attach(link Link) {
 
 // Run keeps the trunks current, asks how they are and registers them, until ctx ends. Call it once.
 func (t *Table) Run(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	running := map[*Trunk]context.CancelFunc{}
+	running := map[*Trunk]func(){}
+	stop := func(which func(*Trunk) bool) { // all at once, since each may have to take a registration back
+		var wg sync.WaitGroup
+		for tr, end := range running {
+			if which(tr) {
+				wg.Go(end)
+				delete(running, tr)
+			}
+		}
+		wg.Wait()
+	}
+	defer stop(func(*Trunk) bool { return true })
 	for {
 		t.Read()
 		current := t.all()
-		keep := make(map[*Trunk]bool, len(current))
+		stop(func(tr *Trunk) bool { return !slices.Contains(current, tr) }) // before what takes their place
 		for _, tr := range current {
-			keep[tr] = true
 			if running[tr] == nil {
-				own, stop := context.WithCancel(ctx)
-				running[tr] = stop
-				tr.start(own, &wg)
-			}
-		}
-		for tr, stop := range running {
-			if !keep[tr] {
-				stop()
-				delete(running, tr)
+				running[tr] = tr.start(ctx)
 			}
 		}
 		select {

@@ -138,7 +138,7 @@ func (tr *Trunk) failed(k targetKey, why string) {
 // ask sends an OPTIONS (RFC 3261 §11).
 func (tr *Trunk) ask(i inquiry) {
 	sent := time.Now()
-	tr.request(sip.OPTIONS, i.target.contact, i.route, nil, func(res *sip.Response, err error) {
+	tr.request(sip.OPTIONS, i.target.contact, i.route, func(res *sip.Response, err error) {
 		tr.heard(i, res, err, sent)
 	})
 }

@@ -115,14 +115,20 @@ func (t *Table) newTrunk(r *contract.DNRecord, old *Trunk) *Trunk {
 // watched tells whether something is known of how the targets are.
 func (tr *Trunk) watched() bool { return tr.Options.OOSCheck > 0 || tr.Options.Recovery > 0 }
 
-// start begins what has to be done for the trunk.
-func (tr *Trunk) start(ctx context.Context, wg *sync.WaitGroup) {
+// start begins what has to be done for the trunk; stop ends it and waits for that.
+func (tr *Trunk) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	wg := &sync.WaitGroup{}
 	if slices.ContainsFunc(tr.contacts, func(c contactURI) bool { _, err := netip.ParseAddr(c.uri.Host); return err != nil }) {
 		wg.Go(func() { tr.resolve(ctx) })
 	}
 	if tr.watched() {
 		wg.Go(func() { tr.watch(ctx) })
 	}
+	if tr.Options.Register != "" {
+		wg.Go(func() { tr.keepRegistered(ctx) })
+	}
+	return func() { cancel(); wg.Wait() }
 }
 
 // Times of looking names up again.
