@@ -48,7 +48,7 @@ type ResolveResponse struct {
 	Contact     string            `json:"contact,omitempty"`      // device: fixed SIP URI; "" = the registered contacts
 	Application string            `json:"application,omitempty"`  // routing-point: name of the script; "" = it has none
 	Mailbox     string            `json:"mailbox,omitempty"`      // voicemail: whose; "" = ask
-	Trunks      []RouteTarget     `json:"trunks,omitempty"`       // trunk: in the order to try
+	Trunks      []RouteTarget     `json:"trunks,omitempty"`       // trunk: in the order to try; device: the softswitch that its calls go through, none for most
 	Status      int               `json:"status,omitempty"`       // reject: SIP status
 	Reason      string            `json:"reason,omitempty"`       // reject: for Reason and Warning, and for people
 	Diverted    []string          `json:"diverted,omitempty"`     // numbers forwarded away from on the way to this answer, the first dialled first (RFC 5806); not those of the request

@@ -12,7 +12,7 @@
 //  3. The rules of the profile's partitions that are in force. The most specific pattern decides (911 before 9XX before
 //     9.), of equal ones the partition named first. It blocks, or translates, or sends to a DN. No rule is applied to
 //     the outcome of another.
-//  4. The DN: an extension's device, a route point's application, access to voicemail. An extension that always
+//  4. The DN: an extension's device, or the softswitch it is behind, a route point's application, access to voicemail. An extension that always
 //     forwards is left behind: what it forwards to is dialled in its name, from step 3 on, with its permissions.
 //  5. The trunks with the longest prefix that the number begins with, by priority, each with its contacts.
 //  6. Nothing of all this: 404.

@@ -57,6 +57,9 @@ func (r *resolution) explainDevice(dn string, dev *device) {
 	if dev.contact != "" {
 		words[0] = "rings " + dev.contact
 	}
+	if dev.through != "" {
+		words[0] = "is reached through softswitch " + dev.through
+	}
 	if dev.ring > 0 {
 		words[0] += " for " + strconv.Itoa(dev.ring) + " s"
 	}

@@ -18,6 +18,7 @@ const anyContact = "*"
 // device is what the options of a number say to the dial plan. It is shared: read only.
 type device struct {
 	contact  string // fixed SIP URI; "" = as registered
+	through  string // softswitch that its calls go through; "" = none
 	profile  string // calling profile; "" = that of its group
 	always   string // forwarding, see forwardTo
 	busy     string
@@ -97,7 +98,7 @@ func newDevice(number string, o map[string]string) *device {
 		return &plainDevice
 	}
 	d := &device{
-		profile: o[voice.OptionCallingProfile], options: o,
+		profile: o[voice.OptionCallingProfile], through: o[voice.OptionSoftswitch], options: o,
 		always:   forwardTo(number, o[voice.OptionForwardAlways]),
 		busy:     forwardTo(number, o[voice.OptionForwardBusy]),
 		noAnswer: forwardTo(number, o[voice.OptionForwardNoAnswer]),

@@ -249,10 +249,14 @@ func (r *resolution) extension(dn string, dev *device) *contract.ResolveResponse
 		if r.explain {
 			r.explainDevice(dn, dev)
 		}
-		return &contract.ResolveResponse{
+		resp := &contract.ResolveResponse{
 			Kind: contract.RouteDevice, Number: dn, Contact: dev.contact, OnBusy: dev.busy, OnNoAnswer: dev.noAnswer,
 			OnOffline: dev.offline, RingSeconds: dev.ring, Options: dev.options,
 		}
+		if dev.through != "" {
+			return r.through(dn, dev.through, resp)
+		}
+		return resp
 	}
 	if r.explain {
 		r.step("extension "+dn, "always forwards to "+dev.always+", which is dialled with its permissions")
@@ -261,6 +265,16 @@ func (r *resolution) extension(dn string, dev *device) *contract.ResolveResponse
 	r.caller = r.insider(dn, dev)
 	r.dial(dev.always)
 	return nil
+}
+
+// through sends the calls of an extension to the softswitch it is behind: that is inside, whatever the caller may dial.
+func (r *resolution) through(dn, softswitch string, resp *contract.ResolveResponse) *contract.ResolveResponse {
+	t := r.plan.byDN[softswitch]
+	if t == nil || len(t.contacts) == 0 {
+		return r.refuse(notFound, "extension "+dn, "the softswitch "+softswitch+", which it is behind, is not there or has no contact")
+	}
+	addTargets(resp, t, dn)
+	return resp
 }
 
 func (r *resolution) routePoint(dn string) *contract.ResolveResponse {

@@ -96,6 +96,9 @@ func demo() *house {
 	h.dn(voice.DNExtension, "1401", "calling-profile=some")
 	h.dn(voice.DNExtension, "1402", "calling-profile=office")
 	h.dn(voice.DNExtension, "1403", "calling-profile=to come")
+	h.dn(voice.DNExtension, "2001", "softswitch=gw3", "forward-on-busy=1002")
+	h.dn(voice.DNExtension, "2002", "softswitch=gone")
+	h.dn(voice.DNExtension, "2003", "softswitch=gw3", "forward-always=1003")
 	h.dn(voice.DNRoutingPoint, "9000", "application=welcome")
 	h.dn(voice.DNRoutingPoint, "9001")
 	h.dn(voice.DNVoicemailAccess, "5555")
@@ -145,6 +148,9 @@ func brief(r *contract.ResolveResponse) string {
 		}
 	default:
 		words = append(words, r.Number)
+		for _, t := range r.Trunks {
+			words = append(words, "through "+t.Number+"@"+t.DN+"/"+strings.TrimPrefix(t.Contact, "sip:10.0.0."))
+		}
 	}
 	if r.Application != "" {
 		words = append(words, "runs", r.Application)
@@ -175,6 +181,11 @@ func TestResolve(t *testing.T) {
 		{"route point", contract.ResolveRequest{Dialled: "9000"}, "routing-point 9000 runs welcome"},
 		{"route point without application", contract.ResolveRequest{Dialled: "9001"}, "routing-point 9001"},
 		{"voicemail access", contract.ResolveRequest{Dialled: "5555"}, "voicemail 5555"},
+
+		{"behind a softswitch", contract.ResolveRequest{Dialled: "2001"}, "device 2001 through 2001@gw3/11 through 2001@gw3/12 through 2001@gw3/13"},
+		{"behind a softswitch, from outside: that is inside", contract.ResolveRequest{Trunk: "gw1", Dialled: "2001"}, "device 2001 through 2001@gw3/11 through 2001@gw3/12 through 2001@gw3/13"},
+		{"behind one that is gone", contract.ResolveRequest{Dialled: "2002"}, "reject 404"},
+		{"behind one, and forwarded", contract.ResolveRequest{Dialled: "2003"}, "device 1003 from 2003"},
 
 		{"nothing dialled", contract.ResolveRequest{Dialled: ""}, "reject 484"},
 		{"only separators", contract.ResolveRequest{Dialled: "--"}, "reject 484"},

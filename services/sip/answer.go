@@ -79,7 +79,7 @@ func (c *call) answer(b *branch, e *early, res *sip.Response) {
 	c.agreed(callee, res)
 	c.repeat2xx(caller, c.tx, out, func() { c.hangUp("the caller's phone did not confirm the call", "system", outcome{status: 200}) })
 	c.publish(voice.EventEstablished, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
-	if b.trunk == "" {
+	if !c.beyond(b) {
 		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
 	}
 }

@@ -39,7 +39,7 @@ func newDoorkeeper(secret []byte, dir *contract.Directory, o Digest) (*doorkeepe
 	}, nil
 }
 
-// identify judges the credentials of an INVITE. For every stranger the work is the same, and so is the answer:
+// identify judges the credentials of an INVITE: whose number they prove, be it an extension or a trunk. For every stranger the work is the same, and so is the answer:
 // whether the number exists decides only which bytes are hashed.
 func (k *doorkeeper) identify(req *sip.Request, tn *contract.TenantRecord) (number string, verdict digest.Verdict, tried bool) {
 	var c digest.Credentials
@@ -50,7 +50,7 @@ func (k *doorkeeper) identify(req *sip.Request, tn *contract.TenantRecord) (numb
 		return "", digest.Unsupported, true
 	}
 	entry, exists := k.dir.DN(tn.Name, c.Username)
-	known := exists && entry.HasAuth && entry.Type == voice.DNExtension
+	known := exists && entry.HasAuth && (entry.Type == voice.DNExtension || entry.IsTrunk())
 	ha1 := k.fake[:16]
 	if c.Algorithm == digest.SHA256 {
 		ha1 = k.fake[:]

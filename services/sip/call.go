@@ -191,6 +191,10 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 
 // callDevice rings a device: its fixed contact, or all it registered.
 func (c *call) callDevice() {
+	if len(c.plan.Trunks) > 0 {
+		c.leaveByTrunk(c.plan.Trunks)
+		return
+	}
 	if c.plan.Contact != "" {
 		c.ring([]contract.Binding{{Contact: c.plan.Contact}}, "")
 		return

@@ -270,6 +270,39 @@ func TestBusyBeyondTheTrunk(t *testing.T) {
 	}
 }
 
+// An extension behind a softswitch is called there, and is an extension all the same: it rings, and its forwarding counts.
+func TestExtensionBehindSoftswitch(t *testing.T) {
+	s := newStage(t)
+	s.phone("1003", "c")
+	s.plans["2001"] = &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "2001", OnBusy: "1003", OnOffline: "1003",
+		Trunks: []contract.RouteTarget{{DN: "pbx", Contact: "sip:192.0.2.10", Number: "2001"}}}
+	s.call("2001")
+	b := s.last("INVITE", "2001")
+	b.answer(180, "")
+	b.answer(486, "")
+	c := s.last("INVITE", "c")
+	c.answer(200, sdpAnswer)
+	s.callerSays("ACK", 1, "")
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "c").answer(200, "")
+	s.check("behind-softswitch")
+	if r := s.records[0]; r.Type != voice.CallInternal || r.Answered != "1003" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// When the softswitch is away, the extension behind it is like one that is not registered.
+func TestSoftswitchAway(t *testing.T) {
+	s := newStage(t)
+	s.phone("1003", "c")
+	s.full = map[string]error{"pbx": trunk.ErrOut}
+	s.plans["2001"] = &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "2001", OnOffline: "1003",
+		Trunks: []contract.RouteTarget{{DN: "pbx", Contact: "sip:192.0.2.10", Number: "2001"}}}
+	s.call("2001")
+	s.last("INVITE", "c").answer(603, "")
+	s.check("softswitch-away")
+}
+
 // A trunk asks who we are: about the INVITE, which goes again; later requests bring credentials at once, and go again when the
 // nonce has become too old. The ACK has what its INVITE had.
 func TestTrunkAsksWhoWeAre(t *testing.T) {

@@ -44,9 +44,12 @@ func (c *call) nextTrunk() bool {
 func (c *call) leaveByTrunk(trunks []contract.RouteTarget) {
 	c.trunks = trunks
 	if !c.nextTrunk() {
-		c.unreached(c.best.orElse(503, "no trunk takes the call"), "", voice.StateOk)
+		c.unreached(c.best.orElse(503, "no trunk takes the call"), c.plan.OnOffline, voice.StateForwarded)
 	}
 }
+
+// beyond tells whether the place of a branch is no number of ours; an extension behind a softswitch is one.
+func (c *call) beyond(b *branch) bool { return b.exit != nil && c.plan.Kind == contract.RouteTrunk }
 
 // nextHop tries the next target of the trunk.
 func (c *call) nextHop() {

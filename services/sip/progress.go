@@ -109,7 +109,7 @@ func (c *call) ringing(b *branch) {
 		c.times.ring = c.w.now()
 	}
 	switch {
-	case b.trunk != "":
+	case c.beyond(b):
 		defer c.show()
 		c.publish(voice.EventNetworkReached, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	case c.rings == "":

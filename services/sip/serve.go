@@ -123,6 +123,10 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("credentials", k.challenge(req, tn, verdict == digest.Stale || verdict == digest.Replayed))
 		return
 	}
+	if t := s.trunks.Find(tn.Name, number); t != nil {
+		s.beginInbound(req, tx, t)
+		return
+	}
 	s.begin(req, tx, tn, party{number: number, shown: number, display: displayName(req)})
 }
 
