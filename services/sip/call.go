@@ -53,6 +53,17 @@ type party struct {
 	leave   func() // gives back the place among the calls of trunk; nil = it has none
 }
 
+// outside tells whether the caller is no number of ours. Whoever calls from behind a softswitch may be one.
+func (p *party) outside() bool { return p.trunk != "" && p.number == "" }
+
+// way is the trunk that decides what a caller may dial; "" for a caller inside.
+func (p *party) way() string {
+	if p.outside() {
+		return p.trunk
+	}
+	return ""
+}
+
 // call is one call. After it was made its fields belong to its mailbox.
 type call struct {
 	mailbox
@@ -152,7 +163,7 @@ func (c *call) tooLong() {
 // route asks what number means and goes there.
 func (c *call) route(number string) {
 	c.phase = routing
-	req := &contract.ResolveRequest{Tenant: c.id.tenant, From: c.from.number, Trunk: c.from.trunk, Dialled: number, At: c.w.now(), Diverted: c.diverted}
+	req := &contract.ResolveRequest{Tenant: c.id.tenant, From: c.from.number, Trunk: c.from.way(), Dialled: number, At: c.w.now(), Diverted: c.diverted}
 	c.w.resolve(req, func(plan *contract.ResolveResponse, err error) {
 		c.must(func() {
 			if c.phase == over {

@@ -12,7 +12,7 @@ const server = "sip"
 //
 // A party beyond a trunk is no DN of ours and has no events.
 func (c *call) publish(name voice.EventName, s side, state voice.CallState, more func(*voice.CallEvent)) {
-	if s == caller && c.from.trunk != "" {
+	if s == caller && c.from.outside() {
 		return
 	}
 	c.seq++

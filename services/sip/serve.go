@@ -149,7 +149,7 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
 	}
-	if from.trunk != "" {
+	if from.outside() {
 		c.id.kind = voice.CallInbound
 	}
 	c.legs[caller] = answering(req, random(8), c.contact)
