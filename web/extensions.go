@@ -139,6 +139,7 @@ type extensionView struct {
 	State              stateView
 	Bindings           *bindingsView
 	Account            account
+	Forwards           []fact
 	Options            []fact
 	Changes            []changeView
 }
@@ -157,7 +158,7 @@ func (s *Server) extension(r *request) error {
 	b.CSRF, b.MayWrite = r.csrf, r.who.MayWrite(r.tenant)
 	v := &extensionView{
 		Number: res.Key, Name: dn.Name, Base: tenantPath(r.tenant, "extensions", res.Key), MayWrite: b.MayWrite,
-		State: b.state(), Bindings: b, Account: acc, Options: optionFacts(dn.Options),
+		State: b.state(), Bindings: b, Account: acc, Forwards: forwardFacts(&dn), Options: optionFacts(dn.Options),
 	}
 	if v.HasPassword, err = s.hasPassword(r, res.Key); err != nil {
 		return err

@@ -22,7 +22,7 @@ func TestBrowser(t *testing.T) {
 	chromium := startChromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
-		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "trunks": browseTrunks, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "trunks": browseTrunks, "dial plan": browseDialPlan, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +52,8 @@ func browseTour(t *testing.T, chromium context.Context) {
 	h.publishEvents(someEvents(h.f.Node(), begun)...)
 	h.keepTrace(aCall(h.f.Node(), begun)...)
 	h.sipNode().some()
-	h.someTrunks()
+	h.somePlan()
+	h.resolveNumbers()
 	b := newBrowser(t, chromium, h)
 	b.do(desktop())
 	b.signIn("root")
@@ -62,7 +63,8 @@ func browseTour(t *testing.T, chromium context.Context) {
 		{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
 		{"calls", "/t/demo/cdrs", "tbody"}, {"calls-none", "/t/demo/cdrs?q=nobody", ".empty"}, {"call", "/t/demo/cdrs/" + calls[1].CallUUID, ".timeline"},
 		{"call-unanswered", "/t/demo/cdrs/" + calls[2].CallUUID, ".timeline"}, {"trunks", "/t/demo/trunks", "tbody"}, {"trunks-none", "/t/acme/trunks", ".empty"},
-		{"trunk", "/t/demo/trunks/gw1", ".trunk-node"}, {"trunk-edit", "/t/demo/trunks/gw1/edit", "#contact"}, {"live-calls", "/t/demo/calls", "tbody"}, {"hang-up", "/t/demo/calls/c1/hangup", ".danger"}, {"ladder", "/t/demo/calls/" + tracedCall, ".ladder"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
+		{"trunk", "/t/demo/trunks/gw1", ".trunk-node"}, {"trunk-edit", "/t/demo/trunks/gw1/edit", "#contact"}, {"dialplan", "/t/demo/dialplan?number=0301234&from=1001", ".try-answer"}, {"dialplan-none", "/t/acme/dialplan", ".empty"},
+		{"partition", "/t/demo/dialplan/partitions/night", "[data-row]"}, {"profile", "/t/demo/dialplan/profiles/lobby", "[data-row]"}, {"forwarding", "/t/demo/extensions/1001/forwarding", "#forward-always"}, {"live-calls", "/t/demo/calls", "tbody"}, {"hang-up", "/t/demo/calls/c1/hangup", ".danger"}, {"ladder", "/t/demo/calls/" + tracedCall, ".ladder"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},
 		{"me", "/me", "#current"}, {"missing", "/t/demo/extensions/4711", ".empty"},
 	} {
 		b.do(b.open(p.path))
@@ -257,7 +259,7 @@ func browseKeyboard(t *testing.T, chromium context.Context) {
 		t.Errorf("the first tab stop is %q, want the way past the navigation", got)
 	}
 	var stops []string
-	for range 15 { // through the navigation
+	for range 16 { // through the navigation
 		b.do(press(kb.Tab))
 		at := b.focused()
 		stops = append(stops, at)
@@ -266,7 +268,7 @@ func browseKeyboard(t *testing.T, chromium context.Context) {
 			t.Errorf("nothing shows that %q has the focus (outline %s)", at, outline)
 		}
 	}
-	for _, want := range []string{"Overview", "switch-tenant", "Live calls", "Extensions", "Trunks", "People", "Call history", "Change history", "Tenants", "Bans", "Sign out"} {
+	for _, want := range []string{"Overview", "switch-tenant", "Live calls", "Extensions", "Trunks", "Dial plan", "People", "Call history", "Change history", "Tenants", "Bans", "Sign out"} {
 		if !slices.Contains(stops, want) {
 			t.Errorf("the tab stops %q lack %q", stops, want)
 		}

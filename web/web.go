@@ -200,6 +200,8 @@ func (s *Server) routes(app *fiber.App) {
 	app.Post("/t/:tenant/extensions/:key/edit", s.signedIn(writer, s.updateExtension))
 	app.Get("/t/:tenant/extensions/:key/delete", s.signedIn(writer, s.confirmDeleteExtension))
 	app.Post("/t/:tenant/extensions/:key/delete", s.signedIn(writer, s.deleteExtension))
+	app.Get("/t/:tenant/extensions/:key/forwarding", s.signedIn(writer, s.editForwarding))
+	app.Post("/t/:tenant/extensions/:key/forwarding", s.signedIn(writer, s.updateForwarding))
 	app.Get("/t/:tenant/extensions/:key/password", s.signedIn(writer, s.confirmPassword))
 	app.Post("/t/:tenant/extensions/:key/password", s.signedIn(writer, s.resetPassword))
 	app.Post("/t/:tenant/extensions/:key/bindings/remove", s.signedIn(writer, s.removeBinding))
@@ -212,6 +214,21 @@ func (s *Server) routes(app *fiber.App) {
 	app.Post("/t/:tenant/trunks/:key/edit", s.signedIn(writer, s.updateTrunk))
 	app.Get("/t/:tenant/trunks/:key/delete", s.signedIn(writer, s.confirmDeleteTrunk))
 	app.Post("/t/:tenant/trunks/:key/delete", s.signedIn(writer, s.deleteTrunk))
+
+	app.Get("/t/:tenant/dialplan", s.signedIn(reader, s.dialplan))
+	app.Get("/t/:tenant/dialplan/try", s.signedIn(reader, s.tryNumber))
+	app.Post("/t/:tenant/dialplan/partitions", s.signedIn(writer, s.createPartition))
+	app.Get("/t/:tenant/dialplan/partitions/new", s.signedIn(writer, s.newPartition))
+	app.Get("/t/:tenant/dialplan/partitions/:key", s.signedIn(writer, s.editPartition))
+	app.Post("/t/:tenant/dialplan/partitions/:key", s.signedIn(writer, s.updatePartition))
+	app.Post("/t/:tenant/dialplan/profiles", s.signedIn(writer, s.createProfile))
+	app.Get("/t/:tenant/dialplan/profiles/new", s.signedIn(writer, s.newProfile))
+	app.Get("/t/:tenant/dialplan/profiles/:key", s.signedIn(writer, s.editProfile))
+	app.Post("/t/:tenant/dialplan/profiles/:key", s.signedIn(writer, s.updateProfile))
+	for part := range planKinds {
+		app.Get("/t/:tenant/dialplan/"+part+"/:key/delete", s.signedIn(writer, s.confirmDeletePlan(part)))
+		app.Post("/t/:tenant/dialplan/"+part+"/:key/delete", s.signedIn(writer, s.deletePlan(part)))
+	}
 
 	app.Get("/t/:tenant/people", s.signedIn(reader, s.people))
 	app.Post("/t/:tenant/people", s.signedIn(writer, s.createPerson))

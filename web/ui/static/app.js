@@ -53,6 +53,49 @@
     for (const hint of document.querySelectorAll("[data-tz-hint]")) hint.hidden = true;
   }
 
+  // Tables of a form: rows are added, removed and moved here; without this file there are some empty ones to fill in.
+  for (const rows of document.querySelectorAll("[data-rows]")) {
+    const all = () => [...rows.querySelectorAll("[data-row]")];
+    const blank = all().pop().cloneNode(true);
+    const empty = (row) => [...row.querySelectorAll("input, select")].every((f) => f.value === "" || f.name === "action");
+    for (let list = all(); list.length > 1 && empty(list.at(-1)) && empty(list.at(-2)); list = all()) list.at(-1).remove(); // one will do
+    const show = (scope) => { for (const b of scope.querySelectorAll("[data-row-remove], [data-row-up], [data-row-add]")) b.hidden = false; };
+    show(rows);
+    show(blank);
+    rows.addEventListener("click", (event) => {
+      const row = event.target.closest("[data-row]");
+      if (event.target.closest("[data-row-add]")) {
+        const fresh = blank.cloneNode(true);
+        all().at(-1).after(fresh);
+        fresh.querySelector("input, select").focus();
+      } else if (event.target.closest("[data-row-remove]")) {
+        if (all().length === 1) all()[0].after(blank.cloneNode(true));
+        (row.nextElementSibling?.matches("[data-row]") ? row.nextElementSibling : row.previousElementSibling)?.querySelector?.("input, select")?.focus();
+        row.remove();
+      } else if (event.target.closest("[data-row-up]") && row.previousElementSibling?.matches("[data-row]")) {
+        row.previousElementSibling.before(row);
+        event.target.closest("button").focus();
+      }
+    });
+  }
+
+  // The box to try a number answers while somebody types.
+  for (const form of document.querySelectorAll("[data-try]")) {
+    const result = document.querySelector("[data-try-result]");
+    let waiting = 0;
+    let asked = null;
+    const ask = async () => {
+      asked?.abort();
+      const mine = asked = new AbortController();
+      try {
+        const answer = await fetch(`${form.dataset.try}?${new URLSearchParams(new FormData(form))}`, { signal: mine.signal, redirect: "error" });
+        if (answer.ok) result.innerHTML = await answer.text();
+      } catch { /* the next key asks again, and the button always works */ }
+    };
+    form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(ask, 200); });
+    form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(waiting); ask(); });
+  }
+
   // Theme: change at once, and tell the server so that the next page comes in it.
   for (const form of document.querySelectorAll("[data-theme-form]")) {
     const button = form.querySelector("button");
