@@ -209,6 +209,7 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	}
 	cfg := n.cfg.Calls
 	cfg.Direct = n.cfg.Media.Mode == settings.MediaDirect
+	cfg.T1 = n.cfg.SIPProxy.T1 // both halves of a transaction repeat at the same pace
 	return sip.New(sip.Options{
 		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof, Locator: names,
 		Changed:  n.record.renew,
