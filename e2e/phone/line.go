@@ -57,6 +57,23 @@ func Dial(ctx context.Context, transport, addr string, tlsConfig *tls.Config) (L
 	return nil, fmt.Errorf("unknown transport %q", transport)
 }
 
+// DialFrom opens a UDP line from a certain address of this machine, host or host:port, as that of a carrier.
+func DialFrom(ctx context.Context, local, addr string) (Line, error) {
+	if !strings.Contains(local, ":") {
+		local += ":0"
+	}
+	from, err := net.ResolveUDPAddr("udp", local)
+	if err != nil {
+		return nil, err
+	}
+	d := net.Dialer{LocalAddr: from}
+	c, err := d.DialContext(ctx, "udp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &datagram{c: c, buf: make([]byte, 65536)}, nil
+}
+
 type datagram struct {
 	c   net.Conn
 	buf []byte
