@@ -88,7 +88,7 @@ func TestFormsSayWhatIsWrong(t *testing.T) {
 		"number strange":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "a b/c"}, 422, `aria-invalid="true"`},
 		"short password":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "password_mode", "type", "password", "short"}, 422, "Is too short"},
 		"option strange":  {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "contact = x"}, 422, "Line 1 is not"},
-		"option bad":      {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "TServer.oos-check = soon"}, 422, "is not a number of seconds"},
+		"option bad":      {"/t/demo/extensions/new", "/t/demo/extensions", []string{"number", "1020", "options", "TServer.no-answer-timeout = soon"}, 422, "is not a number of seconds"},
 		"changed by else": {"/t/demo/extensions/1005/edit", "/t/demo/extensions/1005/edit", []string{"version", "1", "name", "x"}, 422, "Somebody else changed this"},
 		"still in use":    {"/t/demo/extensions/1001/delete", "/t/demo/extensions/1001/delete", []string{"version", "1"}, 409, "desk-1"},
 		"old version":     {"/t/demo/extensions/1005/delete", "/t/demo/extensions/1005/delete", []string{"version", "1"}, 409, "Somebody else changed this"},
