@@ -77,20 +77,11 @@ func sine(t *testing.T, file string, hz int) string {
 	return file
 }
 
-// heard is the file a baresip writes what it hears to.
-func heard(dir string) string {
-	files, err := filepath.Glob(filepath.Join(dir, "dump-*-dec.wav"))
-	if err != nil || len(files) == 0 {
-		return ""
-	}
-	return files[0]
-}
-
 // awaitSound waits until a second of sound is in the file.
 func awaitSound(t *testing.T, dir string) {
 	t.Helper()
 	peer.Poll(t, 20*time.Second, func() error {
-		info, err := os.Stat(heard(dir))
+		info, err := os.Stat(peer.Heard(dir))
 		if err == nil && info.Size() < wavHeader+2*rate {
 			err = fmt.Errorf("%d bytes of sound so far", info.Size())
 		}
@@ -101,17 +92,18 @@ func awaitSound(t *testing.T, dir string) {
 // loudest is which of the tones a recording is full of.
 func loudest(t *testing.T, dir string) int {
 	t.Helper()
-	b, err := os.ReadFile(heard(dir))
+	b, err := os.ReadFile(peer.Heard(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
+	samples := float64(bits.LittleEndian.Uint32(b[24:])) // a second
 	b = b[wavHeader:]
 	best, power := 0, 0.0
 	for _, hz := range []int{300, 400, 500, 700, 900, 1100} {
 		var re, im float64
 		for i := 0; i+1 < len(b); i += 2 {
 			v := float64(int16(uint16(b[i]) | uint16(b[i+1])<<8))
-			at := 2 * math.Pi * float64(hz) * float64(i/2) / rate
+			at := 2 * math.Pi * float64(hz) * float64(i/2) / samples
 			re, im = re+v*math.Cos(at), im+v*math.Sin(at)
 		}
 		if p := re*re + im*im; p > power {

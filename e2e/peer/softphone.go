@@ -16,9 +16,9 @@ type Account struct {
 	Server                 string // host:port of the platform on that transport
 	CA                     string // PEM file to trust for tls; "" where the peer cannot check
 
-	Plays  string // WAV file (8,000 samples a second) a baresip plays in calls; "" = nothing
-	Heard  string // folder a baresip writes what it hears to, as dump-*-dec.wav; "" = nowhere
-	Answer bool   // a baresip answers calls by itself
+	Plays  string // WAV file (8,000 samples a second) the phone plays in calls; "" = nothing
+	Heard  string // folder the phone writes what it hears to, see [Heard]; "" = nowhere
+	Answer bool   // the phone answers calls by itself
 }
 
 // Baresip starts a baresip with one account and returns when it runs; see [Registered].
@@ -69,11 +69,15 @@ sip_port=%d
 sip_tcp_port=%d
 sip_tls_port=%d
 default_proxy=0
+media_encryption=none
 guess_hostname=0
 bind_address=127.0.0.1
 root_ca=%s
 verify_server_certs=1
 verify_server_cn=0
+
+[rtp]
+audio_rtp_port=%d
 
 [proxy_0]
 reg_proxy=<sip:%s;transport=%s>
@@ -87,8 +91,27 @@ publish=0
 username=%s
 passwd=%s
 realm=%s
-`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, a.Server, a.Transport, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
-	return Start(t, dir, []string{"HOME=" + dir}, "linphonec", "-c", rc, "-S")
+`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, freePort(t, "udp"), a.Server, a.Transport, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
+	p := Start(t, dir, []string{"HOME=" + dir}, "linphonec", "-c", rc, "-S")
+	if a.Answer {
+		p.Type("autoanswer enable")
+	}
+	if a.Plays != "" || a.Heard != "" {
+		p.Type("soundcard use files")
+		p.Type("play " + a.Plays)
+		p.Type("record " + filepath.Join(a.Heard, "linphone.wav"))
+	}
+	return p
+}
+
+// Heard is the recording in a folder of an account; "" as long as there is none.
+func Heard(dir string) string {
+	for _, pattern := range []string{"dump-*-dec.wav", "linphone.wav"} {
+		if files, err := filepath.Glob(filepath.Join(dir, pattern)); err == nil && len(files) > 0 {
+			return files[0]
+		}
+	}
+	return ""
 }
 
 // LinphoneRegistered asks linphonec, which does not tell by itself, until it says that it is registered.
