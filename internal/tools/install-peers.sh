@@ -6,7 +6,7 @@ packages=(
   gcc libc6-dev       # the race detector links with cgo
   sip-tester          # sipp
   baresip linphone-cli
-  kamailio            # the yardstick of the benchmark
+  kamailio kamailio-tls-modules   # a carrier, and the yardstick of the benchmark
   sipvicious          # a scanner that must find nothing
   chromium            # the pages, in a real browser
   prometheus          # promtool

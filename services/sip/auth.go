@@ -11,6 +11,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
+	"parley/internal/sipua/transport"
 	"parley/internal/voice"
 )
 
@@ -105,6 +106,12 @@ func (k *doorkeeper) challenge(req *sip.Request, tn *contract.TenantRecord, stal
 		res.AppendHeader(sip.NewHeader("Proxy-Authenticate", string(digest.AppendChallenge(nil, tn.Realm, alg, nonce, stale))))
 	}
 	return res
+}
+
+// sourceTransport is how it came there.
+func sourceTransport(req *sip.Request) transport.Transport {
+	t, _, _ := strings.Cut(header(req, sipua.HeaderSource), ":")
+	return transport.Transport(t)
 }
 
 // source is where the front door saw the request come from.

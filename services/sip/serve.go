@@ -111,7 +111,7 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		refuse("no-contact", sip.NewResponseFromRequest(req, 400, "Missing Contact", nil))
 		return
 	}
-	if t := s.trunks.From(source(req), req.Recipient.User); t != nil {
+	if t := s.trunks.From(sourceTransport(req), source(req), req.Recipient.User); t != nil {
 		s.beginInbound(req, tx, t)
 		return
 	}

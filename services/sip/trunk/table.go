@@ -78,7 +78,7 @@ type index struct {
 // source is an address that a trunk is known by.
 type source struct {
 	trunk *Trunk
-	port  uint16
+	at    locate.Target
 }
 
 // New checks its options and starts nothing.
@@ -170,7 +170,7 @@ func (t *Table) reindex() {
 	x := &index{bySource: map[netip.Addr][]source{}, byContact: map[string]*Trunk{}}
 	for _, tr := range t.all() {
 		for _, at := range tr.sources() {
-			x.bySource[at.Addr()] = append(x.bySource[at.Addr()], source{tr, at.Port()})
+			x.bySource[at.Addr.Addr()] = append(x.bySource[at.Addr.Addr()], source{tr, at})
 		}
 		if user := t.contactUser(tr); user != "" {
 			x.byContact[user] = tr
@@ -199,20 +199,27 @@ func (t *Table) find(tenant, dn string) *Trunk {
 func (t *Table) Find(tenant, dn string) *Trunk { return t.find(tenant, dn) }
 
 // From returns the trunk that an INVITE comes from, nil when it must be proved who calls. user is that of the
-// Request-URI: a provider calls the contact that we registered. Otherwise the address decides, where the trunk's options trust it.
-func (t *Table) From(at netip.AddrPort, user string) *Trunk {
+// Request-URI: a provider calls the contact that we registered. Otherwise the address decides, where the trunk's options trust it; of
+// several trunks there the one with that port, and then with that transport.
+func (t *Table) From(by transport.Transport, at netip.AddrPort, user string) *Trunk {
 	x := t.index.Load()
 	if tr := x.byContact[user]; tr != nil && !tr.Options.Authenticate {
 		return tr
 	}
 	var fit *Trunk
+	best := 0
 	for _, s := range x.bySource[at.Addr().Unmap()] {
-		switch {
-		case s.trunk.Options.Authenticate:
-		case s.port == at.Port() && s.trunk.Options.Trusted != voice.TrustNobody:
-			return s.trunk
-		case s.trunk.Options.Trusted == voice.TrustAddress && fit == nil:
-			fit = s.trunk
+		likeness := 1
+		if s.at.Transport == by {
+			likeness++
+		}
+		if s.at.Addr.Port() == at.Port() {
+			likeness += 2
+		} else if s.trunk.Options.Trusted != voice.TrustAddress {
+			continue
+		}
+		if !s.trunk.Options.Authenticate && s.trunk.Options.Trusted != voice.TrustNobody && likeness > best {
+			fit, best = s.trunk, likeness
 		}
 	}
 	return fit

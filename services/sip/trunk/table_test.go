@@ -16,13 +16,15 @@ import (
 func TestFrom(t *testing.T) {
 	r := newRig(t)
 	for dn, o := range map[string]map[string]string{
-		"strict":   {"contact": "sip:192.0.2.1:5062"},
-		"open":     {"contact": "sip:192.0.2.2:5062", "trusted-source": "address"},
-		"nobody":   {"contact": "sip:192.0.2.3:5062", "trusted-source": "none"},
-		"proving":  {"contact": "sip:192.0.2.4:5062", "authenticate-requests": "invite", "trusted-source": "address"},
-		"provider": {"contact": "sip:192.0.2.5", "register": "sip:192.0.2.5"},
-		"first":    {"contact": "sip:192.0.2.6:5062", "trusted-source": "address"},
-		"second":   {"contact": "sip:192.0.2.6:5064", "trusted-source": "address"},
+		"strict":    {"contact": "sip:192.0.2.1:5062"},
+		"open":      {"contact": "sip:192.0.2.2:5062", "trusted-source": "address"},
+		"nobody":    {"contact": "sip:192.0.2.3:5062", "trusted-source": "none"},
+		"proving":   {"contact": "sip:192.0.2.4:5062", "authenticate-requests": "invite", "trusted-source": "address"},
+		"provider":  {"contact": "sip:192.0.2.5", "register": "sip:192.0.2.5"},
+		"first":     {"contact": "sip:192.0.2.6:5062", "trusted-source": "address"},
+		"stream":    {"contact": "sip:192.0.2.7:5062;transport=tcp"},
+		"datagrams": {"contact": "sip:192.0.2.7:5062"},
+		"second":    {"contact": "sip:192.0.2.6:5064", "trusted-source": "address"},
 	} {
 		r.put(dn, voice.DNTrunk, o)
 	}
@@ -42,9 +44,10 @@ func TestFrom(t *testing.T) {
 		{"a stranger", "198.51.100.1:5062", "1001", ""},
 		{"whoever calls the contact we registered", "198.51.100.1:5060", contact, "provider"},
 		{"the one with that port", "192.0.2.6:5064", "1001", "second"},
+		{"the one with that transport", "192.0.2.7:5062", "1001", "datagrams"},
 	} {
 		got := ""
-		if tr := r.table.From(netip.MustParseAddrPort(c.from), c.user); tr != nil {
+		if tr := r.table.From("udp", netip.MustParseAddrPort(c.from), c.user); tr != nil {
 			got = tr.DN
 		}
 		if got != c.want {
@@ -136,12 +139,12 @@ func TestNamesAreKeptFresh(t *testing.T) {
 		named("192.0.2.10", 30*time.Second)
 		defer r.run()()
 		synctest.Wait()
-		if tr := r.table.From(netip.MustParseAddrPort("192.0.2.10:5060"), "1"); tr == nil {
+		if tr := r.table.From("udp", netip.MustParseAddrPort("192.0.2.10:5060"), "1"); tr == nil {
 			t.Error("the address of its name is not known")
 		}
 		named("192.0.2.11", 30*time.Second)
 		time.Sleep(31 * time.Second)
-		if r.table.From(netip.MustParseAddrPort("192.0.2.10:5060"), "1") != nil || r.table.From(netip.MustParseAddrPort("192.0.2.11:5060"), "1") == nil {
+		if r.table.From("udp", netip.MustParseAddrPort("192.0.2.10:5060"), "1") != nil || r.table.From("udp", netip.MustParseAddrPort("192.0.2.11:5060"), "1") == nil {
 			t.Error("the new address is not known, or the old one still is")
 		}
 		if s := r.only(); len(s.Targets) != 1 || s.Targets[0].Address != "192.0.2.11:5060" {

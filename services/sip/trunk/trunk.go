@@ -224,13 +224,13 @@ func (tr *Trunk) orderLocked() []*target {
 }
 
 // sources are the addresses that the trunk is known by.
-func (tr *Trunk) sources() []netip.AddrPort {
+func (tr *Trunk) sources() []locate.Target {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	var out []netip.AddrPort
+	var out []locate.Target
 	for k := range tr.targets {
-		if !slices.Contains(out, k.at.Addr) {
-			out = append(out, k.at.Addr)
+		if !slices.Contains(out, k.at) {
+			out = append(out, k.at)
 		}
 	}
 	return out
