@@ -111,8 +111,8 @@ func awaitTrunk(t *testing.T, p *platform, dn, what string, ok func(contract.Tru
 	return s
 }
 
-// house provisions 1001 and what else a test wants; dns and more are YAML of the tenant.
-func house(t *testing.T, c *carrier, name, dns, more string, env ...string) *platform {
+// customer is a platform of the carrier's. It provisions 1001 and what else a test wants; dns and more are YAML of the tenant.
+func customer(t *testing.T, c *carrier, name, dns, more string, env ...string) *platform {
 	t.Helper()
 	file := provision(t, `tenants:
   - name: demo
@@ -160,7 +160,7 @@ func TestCarrier(t *testing.T) {
           auth-user: parley, auth-password: %s, override-domain: parley.test, cpn: "+4930555", capacity: "5"}}}
 `, prefix, contact, prefix, carrierSecret)
 	}
-	p := house(t, c, "carrier", trunks, "", "PARLEY_SIP_DNS="+names)
+	p := customer(t, c, "carrier", trunks, "", "PARLEY_SIP_DNS="+names)
 	c.start(p)
 	alice, bob := agent(t, p, "1001", "udp"), c.subscriber("4930777")
 	for i, row := range []struct{ transport, prefix, in string }{{"udp", "6", "7"}, {"tcp", "7", "8"}, {"tls", "8", "9"}} {
@@ -236,7 +236,7 @@ a.carrier.test. 60 IN A 127.0.0.3
 b.carrier.test. 60 IN A 127.0.0.4
 c.carrier.test. 60 IN A 127.0.0.2
 `, port(dead.LocalAddr().String()), port(busy), c.port))
-	p := house(t, c, "targets", `      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:carrier.test", prefix: "6", replace-prefix: "", response-timeout: "1", recovery-timeout: "60"}}}
+	p := customer(t, c, "targets", `      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:carrier.test", prefix: "6", replace-prefix: "", response-timeout: "1", recovery-timeout: "60"}}}
 `, "", "PARLEY_SIP_DNS="+names)
 	c.start(p)
 	alice, bob := agent(t, p, "1001", "tcp"), c.subscriber("4930777")
@@ -295,7 +295,7 @@ func refusing(t *testing.T, address string) string {
 // A carrier that goes away is seen to, gets no calls, and is seen to come back.
 func TestCarrierGoesAway(t *testing.T) {
 	c := prepareCarrier(t)
-	p := house(t, c, "away", fmt.Sprintf(`      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:%s", prefix: "6", replace-prefix: "", oos-check: "1", oos-force: "1", recovery-timeout: "1"}}}
+	p := customer(t, c, "away", fmt.Sprintf(`      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:%s", prefix: "6", replace-prefix: "", oos-check: "1", oos-force: "1", recovery-timeout: "1"}}}
 `, c.address), "")
 	c.start(p)
 	alice := agent(t, p, "1001", "udp")
@@ -334,7 +334,7 @@ func TestCarrierGoesAway(t *testing.T) {
 // The platform is registered at a provider, who wants a longer registration than it asked for, and is called there.
 func TestProvider(t *testing.T) {
 	c := prepareCarrier(t)
-	p := house(t, c, "provider", fmt.Sprintf(`      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:%s", prefix: "6", replace-prefix: "", register: "sip:%s", register-user: "4930999", register-expires: "60",
+	p := customer(t, c, "provider", fmt.Sprintf(`      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:%s", prefix: "6", replace-prefix: "", register: "sip:%s", register-user: "4930999", register-expires: "60",
           auth-user: "4930999", auth-password: %s, override-domain: carrier.test, trusted-source: none}}}
 `, c.address, c.address, carrierSecret), `    partitions: [{name: did, rules: [{pattern: "4930999", target: "1001"}]}]
     calling_profiles: [{name: carrier, partitions: [did], default_for: [inbound]}]
