@@ -547,3 +547,13 @@ func TestMethodsThatAreNotHere(t *testing.T) {
 		}
 	}
 }
+
+// Of several contacts in a 3xx the one with the highest q is called.
+func TestRedirectedByPreference(t *testing.T) {
+	s := newStage(t)
+	s.phone("1002", "b")
+	s.phone("1003", "c")
+	s.call("1002")
+	s.last("INVITE", "b").answer(300, "", "Contact: <sip:1004@demo.local>;q=0.2", "Contact: <sip:1003@demo.local>;q=0.9", "Contact: <sip:1005@demo.local>;q=much")
+	s.last("INVITE", "c").answer(603, "")
+}

@@ -238,12 +238,24 @@ func (c *call) branchFinal(b *branch) {
 	}
 }
 
-// redirectedTo is the number that a 3xx names, when it is one here.
+// redirectedTo is the number that a 3xx names, of several the one it likes best (RFC 3261 §8.1.3.4). The dial plan decides what it
+// means; the host is not followed.
 func (c *call) redirectedTo(res *sip.Response) string {
-	if m := res.Contact(); m != nil {
-		return unescape(m.Address.User)
+	best, number := -1.0, ""
+	for _, h := range res.GetHeaders("Contact") {
+		m, ok := h.(*sip.ContactHeader)
+		if !ok || m.Address.User == "" {
+			continue
+		}
+		q := 1.0
+		if v, has := m.Params.Get("q"); has {
+			q, _ = strconv.ParseFloat(v, 64) // what cannot be read is liked least
+		}
+		if q > best {
+			best, number = q, unescape(m.Address.User)
+		}
 	}
-	return ""
+	return number
 }
 
 // better keeps the final answer that says most to the caller (§16.7, item 6): a 6xx, then the lowest class, and in it what

@@ -13,6 +13,9 @@ const keepAlive = time.Minute
 
 // progress passes ringing and early media to the caller (RFC 3261 §13.2.2.1, RFC 3960).
 func (c *call) progress(b *branch, res *sip.Response) {
+	if res.StatusCode == 199 { // the end of one early dialog (RFC 6228), which we never asked to be told
+		return
+	}
 	e := b.earlyOf(res)
 	if c.phase != alerting || c.legs[callee] != nil || e == nil {
 		return

@@ -29,7 +29,7 @@ func (c *call) renew(s side, news bool) {
 	r := &renewal{invite: news || !l.updates, news: news}
 	switch {
 	case c.renewals[s] != nil || r.invite && c.occupied(s): // one after the other (RFC 3261 §14.1)
-		c.renewLater(s, news)
+		c.inLeg(s, turnWait, func() { c.renew(s, news) })
 		return
 	case r.invite && (c.audio == nil || c.audio.sent[s] == nil): // nothing was ever said there that could be said again
 		c.resumeTimer(s)
@@ -57,6 +57,9 @@ func (c *call) renew(s side, news bool) {
 	c.renewals[s] = r
 	c.pending++
 }
+
+// turnWait is how long a renewal waits when something else is under way; most of what can be is over by then.
+const turnWait = 4 * time.Second
 
 // occupied tells whether an offer or its confirmation is under way on a side, so that an INVITE must wait.
 func (c *call) occupied(s side) bool {
