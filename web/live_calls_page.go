@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"time"
@@ -135,9 +136,10 @@ func (s *Server) callRow(c *liveCall, mayHangUp bool) callRow {
 	return row
 }
 
-// barAt is where on a bar something lies that was so long ago.
+// barAt is where on a bar something lies that was so long ago. The root gives the last minute half of the bar, so that a call
+// which has just begun is seen to move.
 func barAt(ago time.Duration) float64 {
-	return barWidth * (1 - min(max(ago, 0), barLasts).Seconds()/barLasts.Seconds())
+	return barWidth * (1 - math.Sqrt(min(max(ago, 0), barLasts).Seconds()/barLasts.Seconds()))
 }
 
 // callsUpdate is what an open page is told: the order of the calls, the rows that are new or different, the figures.

@@ -157,12 +157,10 @@ func (t *nodeTable) door(id string) *sipNode {
 	return nil
 }
 
-// isNode tells, for people who look at messages, whether the other end was another node: by the address of its front
-// door, and over a stream, where the port may be any, by its host.
-func (t *nodeTable) isNode(a netip.AddrPort, stream bool) bool {
-	s := t.cur.Load()
-	n := s.byAddr[a]
-	return n != nil && !n.local || stream && s.hosts[a.Addr()]
+// isNode tells, for people who look at messages, whether the other end was another node, by the address of its front door.
+func (t *nodeTable) isNode(a netip.AddrPort) bool {
+	n := t.cur.Load().byAddr[a]
+	return n != nil && !n.local
 }
 
 // alone tells that there is no other node.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"parley/internal/contract"
-	"parley/internal/sipua/transport"
 	"parley/internal/sipua/wire"
 	"parley/internal/voice"
 )
@@ -41,19 +40,28 @@ func (s *Service) Trace(_ context.Context, req contract.TraceRequest) (contract.
 		turn uint64
 		msg  contract.TraceMessage
 	}
-	var list []found
-	var m wire.Message
+	var (
+		list  []found
+		m     wire.Message
+		peers = map[string]bool{} // ends of connections that requests between front doors went over
+	)
 	lost := s.trace.each(texts, func(r traceRecord) bool {
 		_ = wire.Scan(&m, r.data) // of what is broken, the Call-ID may be good all the same
 		id := string(m.Get(wire.CallID))
 		if id == req.CallID && id != "" || req.CallUUID != "" && strings.HasPrefix(id, req.CallUUID) {
 			list = append(list, found{r.turn, s.traced(&r, id)})
+			if s.showsPass(&m) {
+				peers[r.remote.String()] = true
+			}
 		}
 		return len(list) < maxTraced
 	})
 	// What came is noted with the time it was read, which messages read in one go share.
 	slices.SortFunc(list, func(a, b found) int { return cmp.Or(a.msg.Time.Compare(b.msg.Time), cmp.Compare(a.turn, b.turn)) })
 	for _, f := range list {
+		if peers[f.msg.Remote] {
+			f.msg.Transport = viaNode
+		}
 		resp.Messages = append(resp.Messages, f.msg)
 	}
 	resp.Lost = lost && (len(list) == 0 || !beginsDialog(resp.Messages[0].Text))
@@ -66,10 +74,26 @@ func (s *Service) traced(r *traceRecord, callID string) contract.TraceMessage {
 		Time: r.at, Node: s.f.Node(), Sent: r.sent, Transport: string(r.transport),
 		Local: r.local.String(), Remote: r.remote.String(), CallID: callID, Text: redact(r.data),
 	}
-	if s.nodes.isNode(r.remote, r.transport != transport.UDP) {
+	if s.nodes.isNode(r.remote) {
 		m.Transport = viaNode
 	}
 	return m
+}
+
+// showsPass tells whether a request is from one front door to another. A connection between them has any port at one end, and a phone
+// may share a host with a node.
+func (s *Service) showsPass(m *wire.Message) bool {
+	tokens := s.tokens.Load()
+	if tokens == nil || !m.IsRequest() || !m.Has(wire.Route) {
+		return false
+	}
+	top, _, _ := wire.Next(m.Get(wire.Route))
+	user, ok := userOf(top)
+	if !ok {
+		return false
+	}
+	_, err := tokens.DecodePass(user, m.Get(wire.CallID))
+	return err == nil
 }
 
 // beginsDialog tells whether a message is an INVITE outside of any dialog: the first thing there is of a call.

@@ -87,6 +87,10 @@ func TestTraceOverREST(t *testing.T) {
 		return voice.CDR{Tenant: "demo", CallUUID: uuid, SIPCallID: "rest-1"}, nil
 	})
 	talk(dial(t, "udp", h.address("udp")), "rest-1")
+	eventually(t, "the answer to BYE is noted", func() bool { // which the phone may have read before
+		got, err := h.traceOf("rest-1", "")
+		return err == nil && strings.HasSuffix(strings.Join(starts(got.Messages), " "), ">BYE <200")
+	})
 	get := h.serveREST()
 	status, body := get("/api/v1/tenants/demo/calls/"+uuid+"/sip", "good")
 	var got CallTrace

@@ -142,7 +142,7 @@
   function tick() {
     const now = Date.now() - ahead;
     const span = Number(calls.dataset.span) * 60000;
-    const at = (time) => 300 * (1 - Math.min(Math.max(now - time, 0), span) / span);
+    const at = (time) => 300 * (1 - Math.sqrt(Math.min(Math.max(now - time, 0), span) / span)); // as the server has it
     for (const el of calls.querySelectorAll("[data-since]")) {
       const s = Math.max(0, Math.round((now - Number(el.dataset.since)) / 1000));
       const two = (n) => String(n).padStart(2, "0");
