@@ -362,3 +362,33 @@ func TestProvider(t *testing.T) {
 		t.Errorf("a call after the platform stopped got %d, want 404: its registration is to be taken back", status)
 	}
 }
+
+// A trunk with a password is known by it from wherever it calls, has no more calls than it may, and its address is of no help to
+// others.
+func TestTrunkProvesWhoItIs(t *testing.T) {
+	c := prepareCarrier(t)
+	p := customer(t, c, "proving", `      - {number: gw9, type: trunk, password: `+nodeSecret+`, options: {TServer: {contact: "sip:127.0.0.9", authenticate-requests: invite, capacity: "1"}}}
+      - {number: gw8, type: trunk, options: {TServer: {contact: "sip:127.0.0.1:9"}}}
+`, "")
+	alice := agent(t, p, "1001", "udp")
+	trunk := phone.NewAgent(&phone.Phone{Line: dial(t, p, "tcp"), User: "gw9", Password: nodeSecret, Domain: "demo.local"})
+	t.Cleanup(trunk.Close)
+	k := call(t, trunk, "1001", alice)
+	k.heard()
+	if s := trunkNow(t, p, "gw9"); s.Calls != 1 || s.Received != 1 {
+		t.Errorf("while its call goes on: %+v", s)
+	}
+	if status := trunk.Dial("1001", phone.OpenAudio(t).Offer("sendrecv")).Final(10 * time.Second); status != 503 {
+		t.Errorf("a second call got %d, want 503", status)
+	}
+	if err := k.out.Bye(); err != nil {
+		t.Error(err)
+	}
+	k.over()
+	if r := records(t, p, 1)[0]; r.TrunkIn != "gw9" || r.Type != voice.CallInbound {
+		t.Errorf("record %+v", r)
+	}
+	if answer := stranger(t, p, "INVITE", "1001"); !strings.HasPrefix(answer, "SIP/2.0 407") { // it comes from the address of gw8, and from another port
+		t.Errorf("a stranger at a carrier's address got %s", answer)
+	}
+}

@@ -205,7 +205,7 @@ func (s *stage) leave(l *trunk.Leaving) (*trunk.Exit, error) {
 		return nil, err
 	}
 	e := &trunk.Exit{DN: l.DN, Number: l.Number, Caller: l.Caller, Domain: l.Domain, Patience: trunkPatience,
-		Shown: func(n string) string { return n }, Feedback: stageTrunk{s, l.DN}, Account: s.account}
+		Shown: func(n string) string { return n }, Feedback: &stageTrunk{s: s, dn: l.DN}, Account: s.account}
 	for i := range max(s.hops[l.DN], 1) {
 		e.Hops = append(e.Hops, trunk.Hop{Contact: fmt.Sprintf("sip:192.0.2.%d", 10+i), Route: "<sip:token@node.parley.invalid;lr>", Host: netip.MustParseAddr("192.0.2.1")})
 	}
@@ -216,18 +216,24 @@ const trunkPatience = 4 * time.Second
 
 // stageTrunk writes down what the trunk is told.
 type stageTrunk struct {
-	s  *stage
-	dn string
+	s    *stage
+	dn   string
+	sent bool
 }
 
-func (t stageTrunk) Sent() { t.s.line("node", "trunk", t.dn+" has a call") }
-func (t stageTrunk) Said(status int) {
+func (t *stageTrunk) Sent() {
+	if !t.sent {
+		t.sent = true
+		t.s.line("node", "trunk", t.dn+" has a call")
+	}
+}
+func (t *stageTrunk) Said(status int) {
 	t.s.line("node", "trunk", fmt.Sprintf("%s said %d", t.dn, status))
 }
-func (t stageTrunk) Failed(hop int, why string) {
+func (t *stageTrunk) Failed(hop int, why string) {
 	t.s.line("node", "trunk", fmt.Sprintf("%s, target %d: %s", t.dn, hop+1, why))
 }
-func (t stageTrunk) Release() { t.s.line("node", "trunk", t.dn+" has its place again") }
+func (t *stageTrunk) Release() { t.s.line("node", "trunk", t.dn+" has its place again") }
 
 // phone makes a number that rings at the phones of those names.
 func (s *stage) phone(number string, names ...string) {

@@ -66,7 +66,7 @@ func (c *call) nextHop() {
 
 // sent notes that the INVITE of a branch went to the trunk.
 func (b *branch) sent() {
-	if b.exit != nil && b.hop == 0 {
+	if b.exit != nil {
 		b.exit.Sent()
 	}
 }

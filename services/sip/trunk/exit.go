@@ -45,7 +45,7 @@ type Hop struct {
 
 // Feedback is what a call tells of its trunk. All methods may be called from anywhere.
 type Feedback interface {
-	Sent()                      // an INVITE goes out for the first time
+	Sent()                      // an INVITE goes out; more than once is once
 	Said(status int)            // a final response of 300 or more came
 	Failed(hop int, why string) // that target did not take the call
 	Release()                   // the call does not use the trunk any more; more than once is once
@@ -131,10 +131,16 @@ const routeHost = "node.parley.invalid"
 type use struct {
 	trunk    *Trunk
 	targets  []targetKey
+	sent     atomic.Bool
 	released atomic.Bool
 }
 
-func (u *use) Sent()           { u.trunk.counts.created.Add(1) }
+func (u *use) Sent() {
+	if !u.sent.Swap(true) {
+		u.trunk.counts.created.Add(1)
+	}
+}
+
 func (u *use) Said(status int) { u.trunk.counts.said(status) }
 
 func (u *use) Failed(hop int, why string) {
