@@ -160,6 +160,9 @@ func TestCarrier(t *testing.T) {
           auth-user: parley, auth-password: %s, override-domain: parley.test, cpn: "+4930555", capacity: "5"}}}
 `, prefix, contact, prefix, carrierSecret)
 	}
+	for dn, verify := range map[string]string{"strict": "true", "blind": "false"} { // the certificate does not say the address
+		trunks += fmt.Sprintf("      - {number: %s, type: trunk, options: {TServer: {contact: \"sip:%s;transport=tls\", oos-check: \"1\", oos-force: \"1\", tls-verify: %q}}}\n", dn, c.secure, verify)
+	}
 	p := customer(t, c, "carrier", trunks, "", "PARLEY_SIP_DNS="+names)
 	c.start(p)
 	alice, bob := agent(t, p, "1001", "udp"), c.subscriber("4930777")
@@ -204,6 +207,10 @@ func TestCarrier(t *testing.T) {
 			t.Errorf("a challenge that was met counts as an error: %+v", s)
 		}
 	}
+	awaitTrunk(t, p, "strict", "out of service for its certificate", func(s contract.TrunkStatus) bool {
+		return s.State == contract.TrunkOutOfService && strings.Contains(s.Reason, "certificate")
+	})
+	awaitTrunk(t, p, "blind", "in service", func(s contract.TrunkStatus) bool { return s.State == contract.TrunkInService })
 	metrics := scrape(t, p, "sip")
 	for _, want := range []string{`sips_trunk_in_service{device_name="gw6",tenant="demo"} 1`, `sips_trunk_ncallscreated{device_name="gw8",tenant="demo"} 1`,
 		`sips_trunk_noos_detected{device_name="gw7",tenant="demo"} `} {

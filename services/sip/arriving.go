@@ -2,7 +2,6 @@ package sip
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -15,9 +14,6 @@ import (
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
 )
-
-// errUnreached is a target that no connection leads to.
-var errUnreached = errors.New("it cannot be reached")
 
 // beginInbound begins a call that comes by a trunk. The tenant is the trunk's, whatever host the carrier wrote, and the
 // caller who the carrier says he is (RFC 3325 §5: it is trusted).

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"errors"
 	"net/netip"
 	"strconv"
 
@@ -17,6 +18,8 @@ import (
 
 // statusNoFlow is what the front door says when the way to a target is blocked (RFC 5626 §5.3.1).
 const statusNoFlow = 430
+
+var errUnreached = errors.New("it cannot be reached")
 
 // nextTrunk tries the next trunk that takes the call, in the order of the dial plan; false when there is none.
 func (c *call) nextTrunk() bool {
@@ -83,8 +86,8 @@ func (c *call) trunkSaid(b *branch, res *sip.Response, err error) (*sip.Response
 	case err != nil:
 		b.exit.Failed(b.hop, "no answer to a call")
 	case res.StatusCode == statusNoFlow:
-		b.exit.Failed(b.hop, "it cannot be reached")
-		return nil, errUnreached
+		b.exit.Failed(b.hop, trunk.Unreachable(res))
+		return nil, errUnreached // what the caller hears names no address
 	case res.StatusCode == 503, res.StatusCode == 408 && !b.rings:
 		b.exit.Failed(b.hop, "it answered a call with "+strconv.Itoa(res.StatusCode))
 		b.exit.Said(res.StatusCode)

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"log/slog"
 	"net/netip"
+	"strings"
 
 	"parley/internal/sipua"
 	"parley/internal/sipua/transport"
 	"parley/internal/sipua/txn"
+	"parley/internal/sipua/wire"
 )
 
 // This file opens connections to those who do not open one to us: trunks by tcp and tls. A connection is kept while it is used
@@ -35,12 +37,20 @@ func (b *branch) connect(t sipua.Flow) {
 				b.end()
 				b.f.finish()
 			case err != nil:
+				b.f.why = err.Error()
 				b.failed(txn.ErrSend)
 			default:
 				b.send(flow)
 			}
 		})
 	}()
+}
+
+// noFlow tells the SIP node of this process that the way is blocked, and why: for the people who look after the trunk.
+func (f *forwarding) noFlow(status int) []byte {
+	out := f.s.appendAnswer(make([]byte, 0, 512), f.req.Flow, &f.req.Message, status, "")
+	why := strings.NewReplacer(`"`, "'", `\`, "/", "\r", " ", "\n", " ").Replace(f.why)
+	return wire.AppendEnd(wire.AppendHeader(out, "Warning", `399 parley "`+why+`"`))
 }
 
 // connectAck opens the connection for an ACK, when the one its INVITE went by has ended meanwhile.

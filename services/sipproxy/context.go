@@ -32,6 +32,7 @@ type forwarding struct {
 	cancelled bool
 	reason    string // of the CANCEL (RFC 3326), "" = none
 	closed    bool
+	why       string // why no connection could be opened
 	branches  []*branch
 	tried     []string // nodes
 	best      []byte   // the best final response so far
@@ -111,6 +112,10 @@ func (f *forwarding) fail(status int) {
 	}
 	f.s.m.self.of(f.method).Inc()
 	f.s.m.rejected.Inc()
+	if _, local := f.up.(localUp); local && f.why != "" {
+		f.respond(status, f.noFlow(status))
+		return
+	}
 	f.respond(status, f.s.ownResponse(f.req, status))
 }
 

@@ -78,7 +78,7 @@ func (t *Table) Leave(l Leaving) (*Exit, error) {
 	}
 	use := &use{trunk: tr}
 	tr.mu.Lock()
-	state, reason := tr.state, tr.reason
+	state := tr.state
 	for _, g := range tr.orderLocked() {
 		if g.state != contract.TrunkOutOfService && len(e.Hops) < maxHops {
 			e.Hops = append(e.Hops, Hop{Contact: g.key.contact, Route: tr.route(link, g), Host: g.key.at.Addr.Addr()})
@@ -87,7 +87,7 @@ func (t *Table) Leave(l Leaving) (*Exit, error) {
 	}
 	tr.mu.Unlock()
 	if state == contract.TrunkOutOfService || len(e.Hops) == 0 {
-		return nil, fmt.Errorf("%w: %s", ErrOut, reason)
+		return nil, ErrOut // why is in the trunk's status; a caller is told no addresses
 	}
 	if !tr.counts.enter(o.Capacity) {
 		return nil, ErrFull

@@ -91,7 +91,9 @@ func TestHealthOfTargetsThatRefuse(t *testing.T) {
 		r.attach(nil)
 		var status atomic.Int64
 		status.Store(503)
-		r.answering(func(_ int, req *sip.Request, _ sipua.Flow) *sip.Response { return reply(req, int(status.Load())) })
+		r.answering(func(_ int, req *sip.Request, _ sipua.Flow) *sip.Response {
+			return reply(req, int(status.Load()), "Warning", `399 parley "bad certificate"`)
+		})
 		r.trunk("gw1", map[string]string{"contact": "sip:192.0.2.10;transport=tcp", "oos-check": "5", "oos-force": "4"})
 		defer r.run()()
 		time.Sleep(time.Second)
@@ -109,7 +111,7 @@ func TestHealthOfTargetsThatRefuse(t *testing.T) {
 			t.Errorf("soon after a refused connection: %+v", s)
 		}
 		time.Sleep(4 * time.Second)
-		if s := r.only(); s.State != contract.TrunkOutOfService || !strings.Contains(s.Reason, "tcp") {
+		if s := r.only(); s.State != contract.TrunkOutOfService || !strings.Contains(s.Reason, "certificate") {
 			t.Errorf("seconds later: %+v", s)
 		}
 	})

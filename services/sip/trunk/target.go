@@ -3,6 +3,7 @@ package trunk
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -157,7 +158,7 @@ func (tr *Trunk) heard(i inquiry, res *sip.Response, err error, sent time.Time) 
 	case err != nil:
 		failed = err.Error()
 	case res.StatusCode == statusNoFlow:
-		failed = "cannot be reached by " + string(i.target.at.Transport)
+		failed = Unreachable(res)
 	case res.StatusCode == sip.StatusRequestTimeout:
 		failed = "no answer to OPTIONS"
 	}
@@ -184,6 +185,16 @@ func (tr *Trunk) heard(i inquiry, res *sip.Response, err error, sent time.Time) 
 	tr.judgeLocked(now)
 	tr.mu.Unlock()
 	tr.attend()
+}
+
+// Unreachable is why the front door has no way to a target, in its own words.
+func Unreachable(res *sip.Response) string {
+	if h := res.GetHeader("Warning"); h != nil {
+		if _, text, ok := strings.Cut(h.Value(), `"`); ok {
+			return strings.TrimSuffix(text, `"`)
+		}
+	}
+	return "it cannot be reached"
 }
 
 // statusNoFlow is what the front door says when the way to a target is blocked (RFC 5626 §5.3.1).
