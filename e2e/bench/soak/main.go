@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command soak puts very many calls through one process, answered ones mixed with abandoned, unanswered and broken ones
 // (see e2e/bench/swarm), and then checks the books: every attempt has exactly one record that says what its caller heard, the
 // events of every call are complete and in order (see e2e/books), and memory and goroutines are back where they were.
@@ -55,6 +57,14 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if o.parley == "" {
+		if o.parley, err = rig.Build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if err := rig.PinLoad(); err != nil {
+		return err
+	}
 	s, p, err := start(ctx, dir, o)
 	if err != nil {
 		return err
@@ -148,12 +158,6 @@ log: {level: warn}
 `
 
 func start(ctx context.Context, dir string, o options) (*swarm.Swarm, *rig.Server, error) {
-	if o.parley == "" {
-		var err error
-		if o.parley, err = rig.Build(ctx, dir); err != nil {
-			return nil, nil, err
-		}
-	}
 	addr, err := rig.FreeUDP()
 	if err != nil {
 		return nil, nil, err

@@ -26,8 +26,8 @@ type callerCall struct {
 // giveUpWithin is how long who gives up waits at most; phones answer meanwhile, so some give up too late.
 const giveUpWithin = 250 * time.Millisecond
 
-// call begins a call of a kind.
-func (s *Swarm) call(k Kind) {
+// Call begins a call of a kind.
+func (s *Swarm) Call(k Kind) {
 	c := &callerCall{id: token() + "@swarm", tag: token(), branch: token(), kind: k, at: s.carrier}
 	if k == Stranger {
 		c.at = s.strange
@@ -73,7 +73,7 @@ func (s *Swarm) invite(c *callerCall) string {
 		extra = `Proxy-Authorization: Digest username="2000", realm="` + s.o.Domain + `", nonce="` + token() + `", uri="` + c.dialog.target + `", response="` + token() + token() + "\"\r\n"
 	}
 	return fmt.Sprintf("INVITE %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;rport;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: 1 INVITE\r\nContact: <sip:carrier@%s>\r\n%s",
-		c.dialog.target, c.at.addr, c.branch, c.dialog.local, c.dialog.remote, c.id, c.at.addr, extra) + body(sdp(host))
+		c.dialog.target, c.at.addr, c.branch, c.dialog.local, c.dialog.remote, c.id, c.at.addr, extra) + body(sdp(host, CallerPort))
 }
 
 // again makes a request with the branch of the INVITE: a CANCEL, or the ACK to a refusal.
@@ -158,6 +158,7 @@ func (s *Swarm) toInvite(c *callerCall, m *phone.Message) {
 func (s *Swarm) answered(c *callerCall, m *phone.Message) {
 	d := &c.dialog
 	d.remote, d.target, d.routes = m.Get("to"), uri(m.Get("contact")), reversed(m.Headers["record-route"])
+	s.speak(Caller, m)
 	c.ack = d.request("ACK", c.id, c.at.addr, 1)
 	if c.kind == NoAck {
 		return

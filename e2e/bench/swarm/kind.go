@@ -5,7 +5,8 @@ type Kind int
 
 // The kinds. The comment says what the caller hears in the end.
 const (
-	Answered   Kind = iota // 200; the caller hangs up
+	Mixed      Kind = iota // no kind: one by chance
+	Answered               // 200; the caller hangs up
 	HungUp                 // 200; the phone hangs up
 	Abandoned              // 487, or 200 when the answer crosses with the CANCEL
 	Busy                   // 486
@@ -20,7 +21,7 @@ const (
 )
 
 func (k Kind) String() string {
-	return [...]string{"answered", "hung up by the phone", "abandoned", "busy", "unanswered", "unknown number", "dead phone",
+	return [...]string{"mixed", "answered", "hung up by the phone", "abandoned", "busy", "unanswered", "unknown number", "dead phone",
 		"everything twice", "no ACK", "no BYE", "wrong password"}[k]
 }
 

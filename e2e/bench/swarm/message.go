@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"parley/e2e/phone"
@@ -16,9 +18,29 @@ func token() string {
 	return hex.EncodeToString(b[:])
 }
 
-// sdp is an offer or an answer; nobody sends audio.
-func sdp(host string) string {
-	return "v=0\r\no=- 1 1 IN IP4 " + host + "\r\ns=-\r\nc=IN IP4 " + host + "\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+// sdp is an offer or an answer of G.711.
+func sdp(host string, port int) string {
+	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio %[2]d RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host, port)
+}
+
+// speak says where audio of a side goes to, by the description the other one sent.
+func (s *Swarm) speak(side Side, m *phone.Message) {
+	if s.o.Audio == nil {
+		return
+	}
+	var to netip.AddrPort
+	for line := range strings.Lines(m.Body) {
+		line = strings.TrimSpace(line)
+		if host, ok := strings.CutPrefix(line, "c=IN IP4 "); ok {
+			addr, _ := netip.ParseAddr(host) // an invalid one leads nowhere
+			to = netip.AddrPortFrom(addr, to.Port())
+		}
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "m=audio" {
+			port, _ := strconv.ParseUint(f[1], 10, 16)
+			to = netip.AddrPortFrom(to.Addr(), uint16(port))
+		}
+	}
+	s.o.Audio(side, to)
 }
 
 // body is the end of a message.

@@ -75,7 +75,8 @@ func (s *Swarm) ring(e *endpoint, id string, m *phone.Message) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if !c.final {
-			c.answer(e, 200, sdp(host))
+			c.answer(e, 200, sdp(host, PhonePort))
+			s.speak(Phone, m)
 		}
 	})
 }

@@ -21,7 +21,24 @@ type Options struct {
 	Domain   string
 	Seed     uint64
 	Talk     time.Duration // longest conversation
+	Only     Kind          // of the calls of Run; Mixed is a mixture of all
+
+	// Audio, if set, is called once for each side of a call that has said where it takes audio: who hears it there, and where
+	// audio for the other side goes to. It must not wait.
+	Audio func(s Side, to netip.AddrPort)
 }
+
+// Side is a side of a call.
+type Side int
+
+// The sides, and the ports their session descriptions name, on the addresses of Options.
+const (
+	Caller Side = iota
+	Phone
+
+	CallerPort = 40000
+	PhonePort  = 41000
+)
 
 // Result is how a call ended for its caller.
 type Result struct {
@@ -84,7 +101,7 @@ func (s *Swarm) Close() {
 	s.wg.Wait()
 }
 
-// Run makes n calls, rate a second, in a mixture of all kinds, and waits for the last to end.
+// Run makes n calls, rate a second, and waits for the last to end.
 func (s *Swarm) Run(ctx context.Context, n int, rate float64) ([]Result, error) {
 	begun := time.Now()
 	for i := range n {
@@ -95,8 +112,12 @@ func (s *Swarm) Run(ctx context.Context, n int, rate float64) ([]Result, error) 
 			case <-time.After(wait):
 			}
 		}
-		s.call(s.choose())
-		if s.chance(20) {
+		k := s.o.Only
+		if k == Mixed {
+			k = s.choose()
+		}
+		s.Call(k)
+		if s.o.Only == Mixed && s.chance(20) {
 			s.rubbish()
 		}
 	}
