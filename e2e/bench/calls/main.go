@@ -33,6 +33,7 @@ type options struct {
 	mixed   int
 	direct  bool
 	idle    time.Duration
+	proxy   bool
 	profile string
 }
 
@@ -65,6 +66,7 @@ func main() {
 	flag.DurationVar(&o.talk, "talk", time.Second, "length of a call")
 	flag.IntVar(&o.mixed, "mixed", 4000, "calls of the mixture at the end, a quarter of them abandoned; 0 leaves it out")
 	flag.BoolVar(&o.direct, "direct", false, "audio goes directly: no ports of ours")
+	flag.BoolVar(&o.proxy, "kamailio", false, "the same steps through Kamailio as a plain proxy first, for scale")
 	flag.DurationVar(&o.idle, "idle", 0, "measure this long what the platform uses while nothing happens, after its calls")
 	flag.StringVar(&o.profile, "profile", "", "write CPU profiles of the steps (FILE.RATE) and of allocations at the end (FILE.allocs)")
 	flag.Parse()
@@ -84,18 +86,49 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	p, err := start(ctx, dir, o)
-	if err != nil {
-		return err
-	}
-	defer p.Stop()
 	phone, err := startPhone(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer phone.stop()
+	if o.proxy {
+		if err := compare(ctx, dir, o); err != nil {
+			return err
+		}
+	}
+	p, err := start(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
 
 	return measure(ctx, p, dir, o)
+}
+
+// compare runs the steps through a proxy that only passes calls on.
+func compare(ctx context.Context, dir string, o options) error {
+	k, err := rig.Kamailio(ctx, dir, filepath.Join(sourceDir(), "kamailio.cfg"), "PHONE", phoneAddr)
+	if err != nil {
+		return err
+	}
+	defer k.Stop()
+	steps, err := o.steps()
+	if err != nil {
+		return err
+	}
+	fmt.Println("Kamailio as a plain proxy")
+	for _, rate := range steps {
+		r, err := (&platform{Server: k}).load(ctx, dir, "uac.xml", rate, o.seconds, o)
+		if err != nil {
+			return err
+		}
+		fmt.Println(r)
+		if !r.good() && o.rates == "" {
+			break
+		}
+	}
+	fmt.Println()
+	return nil
 }
 
 // measure runs the steps, the mixture and the check of the books.

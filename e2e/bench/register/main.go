@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -61,7 +62,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	kamailio, err := startKamailio(ctx, dir)
+	kamailio, err := rig.Kamailio(ctx, dir, filepath.Join(sourceDir(), "kamailio.cfg"))
 	if err != nil {
 		return err
 	}
