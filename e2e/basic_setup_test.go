@@ -214,6 +214,13 @@ func TestBasicSetup(t *testing.T) {
 		}
 		in.Reply(in.Invite, 486, "")
 		out.Final("INVITE")
+		outbound := a.Call("0123", sdpOf(1), "Privacy: id") // a carrier is trusted, and asked not to tell
+		in = carrier.AwaitCall()
+		if in.Invite.Get("Privacy") != "id" || !strings.Contains(in.Invite.Get("P-Asserted-Identity"), "sip:1001@") || !strings.Contains(in.Invite.Get("From"), "anonymous.invalid") {
+			t.Errorf("the carrier was told\n%s", in.Invite.Raw)
+		}
+		in.Reply(in.Invite, 486, "")
+		outbound.Final("INVITE")
 		inbound := carrier.Call("1002", sdpOf(1), `From: "Anonymous" <sip:anonymous@anonymous.invalid>`, "P-Asserted-Identity: <sip:4930123456@carrier.example>", "Privacy: id")
 		in = b.AwaitCall()
 		if strings.Contains(in.Invite.Raw, "4930123456") || strings.Contains(in.Invite.Raw, "carrier.example") {

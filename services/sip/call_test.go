@@ -557,3 +557,14 @@ func TestRedirectedByPreference(t *testing.T) {
 	s.last("INVITE", "b").answer(300, "", "Contact: <sip:1004@demo.local>;q=0.2", "Contact: <sip:1003@demo.local>;q=0.9", "Contact: <sip:1005@demo.local>;q=much")
 	s.last("INVITE", "c").answer(603, "")
 }
+
+// A carrier is told who a private caller is, and not to tell (RFC 3325 §9.3); From is anonymous there as well.
+func TestAnonymousCallerOverATrunk(t *testing.T) {
+	s := newStage(t)
+	s.plans["0123"] = &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: "0123", Trunks: []contract.RouteTarget{{DN: "gw1", Contact: "sip:192.0.2.10", Number: "123"}}}
+	s.call("0123", `From: "Anonymous" <sip:anonymous@anonymous.invalid>;tag=caller`, "Call-ID: call-a")
+	gw := s.last("INVITE", "123")
+	if header(gw.req, "Privacy") != "id" || !strings.Contains(header(gw.req, "P-Asserted-Identity"), "1001") || strings.Contains(header(gw.req, "From"), "1001") {
+		t.Errorf("the carrier is told\n%s", gw.req)
+	}
+}

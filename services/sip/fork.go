@@ -93,7 +93,7 @@ func (c *call) start(to *contract.Binding, by string) {
 	for _, n := range c.diverted {
 		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(c.divertedAs(b, n))+"@"+domain+">"))
 	}
-	c.assertCaller(number, domain, req)
+	c.assertCaller(number, domain, req, b.trunk != "")
 	c.hosts[callee] = host
 	if err := c.carry(caller, c.invite, req); err != nil {
 		o := badMedia(err)

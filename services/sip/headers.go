@@ -123,10 +123,16 @@ func (c *call) private() bool {
 	return false
 }
 
-// assertCaller says who calls, to those who may know (RFC 3325 §5). What the caller wrote there himself was not passed.
-func (c *call) assertCaller(number, domain string, req *sip.Request) {
-	if !c.private() && number != "" {
-		req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<sip:"+userPart(number)+"@"+domain+">"))
+// assertCaller says who calls, to those who may know (RFC 3325 §5). What the caller wrote there himself was not passed. A carrier
+// is trusted, here as with what it says itself: it is told of private callers, too, with the word not to tell (§7, §9.3).
+func (c *call) assertCaller(number, domain string, req *sip.Request, trusted bool) {
+	private := c.private()
+	if number == "" || private && !trusted {
+		return
+	}
+	req.AppendHeader(sip.NewHeader("P-Asserted-Identity", "<sip:"+userPart(number)+"@"+domain+">"))
+	if private && req.GetHeader("Privacy") == nil {
+		req.AppendHeader(sip.NewHeader("Privacy", "id"))
 	}
 }
 

@@ -188,6 +188,11 @@ func (s *Service) flowOf(t sipua.Flow) (transport.Flow, bool) {
 	return flow, err == nil
 }
 
+// A request stays on the way its token names, whatever its size: a phone that registered by datagram is reached through its
+// NAT by nothing else (RFC 5626 §5.3), and its INVITEs are above 1,300 bytes as a rule, so that asking for TCP first (RFC 3261
+// §18.1.1) would cost each call a connection attempt. IP carries up to 64 KB in fragments; a trunk where they get lost is given
+// ;transport=tcp in its contact.
+
 // send composes the request for the way it goes (RFC 3261 §16.6) and starts its transaction.
 func (b *branch) send(flow transport.Flow) {
 	f := b.f
