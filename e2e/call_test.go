@@ -20,6 +20,7 @@ import (
 
 // The first call of the README: two softphones with printed accounts talk, and each hears what the other plays.
 func TestSoftphonesTalk(t *testing.T) {
+	t.Parallel()
 	p := start(t, "first-call", "")
 	ca := filepath.Join(p.dir, "data", "tls", "cert.pem")
 	for _, c := range []struct{ from, to string }{{"udp", "udp"}, {"tcp", "udp"}, {"udp", "tls"}} {
@@ -115,6 +116,7 @@ func loudest(t *testing.T, dir string) int {
 
 // Calls that nobody answers end on both sides, and each attempt has exactly one record that says how.
 func TestCallsThatNobodyAnswers(t *testing.T) {
+	t.Parallel()
 	p := start(t, "unanswered", "")
 	phones := map[string]*peer.Process{}
 	for _, number := range []string{"1001", "1002"} {
@@ -167,6 +169,7 @@ func awaitRecords(t *testing.T, p *platform, want map[voice.Outcome]int) {
 
 // Softphones of different makers call each other in both directions, over different transports.
 func TestLinphoneAndBaresipTalk(t *testing.T) {
+	t.Parallel()
 	p := start(t, "makers", "")
 	ca := filepath.Join(p.dir, "data", "tls", "cert.pem")
 	account := func(number, transport string) peer.Account {
@@ -195,6 +198,7 @@ func TestLinphoneAndBaresipTalk(t *testing.T) {
 
 // An operator sees the calls in progress and ends one; both phones hang up, and the record says who did it.
 func TestOperatorEndsACall(t *testing.T) {
+	t.Parallel()
 	p := start(t, "operator", "")
 	account := func(number string) peer.Account {
 		return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"), Answer: true}
@@ -231,6 +235,7 @@ func TestOperatorEndsACall(t *testing.T) {
 
 // A node that is told to stop hangs its calls up, and their records are there when it is back.
 func TestStopEndsCallsAndKeepsRecords(t *testing.T) {
+	t.Parallel()
 	p := start(t, "stops", "")
 	account := func(number string) peer.Account {
 		return peer.Account{User: number, Password: p.printedPassword(number), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"), Answer: true}
