@@ -22,7 +22,13 @@
 // # Who may call
 //
 // A caller inside proves who he is by digest (internal/sipua/digest), the same way for existing and other numbers.
-// His number is that of the credentials, whatever From says. What comes from the address of a trunk is that carrier's.
+// His number is that of the credentials, whatever From says. What comes from the address and port of a trunk is that carrier's, and so is
+// who proves by digest to be the trunk (arriving.go).
+//
+// # Calls that leave
+//
+// Package trunk says where a call may leave; the call goes from target to target (leaving.go) and says who we are when a
+// trunk asks (proving.go).
 //
 // # Events and records
 //

@@ -1,6 +1,7 @@
 package locate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,13 +101,18 @@ type server struct {
 
 // Targets returns the places in the order to try them. Within a priority the order is drawn by weight, anew each time
 // (RFC 2782).
-func (a Answer) Targets() []Target {
+func (a Answer) Targets() []Target { return a.list(draw) }
+
+// Listed returns the same places, always in the same order: of equal priority the heaviest first.
+func (a Answer) Listed() []Target {
+	return a.list(func([]server) int { return 0 })
+}
+
+// list puts the places in order; choose picks the next of servers with the same priority.
+func (a Answer) list(choose func([]server) int) []Target {
 	rest := slices.Clone(a.servers)
 	slices.SortStableFunc(rest, func(x, y server) int {
-		if x.rank != y.rank {
-			return x.rank - y.rank
-		}
-		return int(x.priority) - int(y.priority)
+		return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(x.priority, y.priority), cmp.Compare(y.weight, x.weight))
 	})
 	var out []Target
 	for len(rest) > 0 {
@@ -114,7 +120,7 @@ func (a Answer) Targets() []Target {
 		for same < len(rest) && rest[same].rank == rest[0].rank && rest[same].priority == rest[0].priority {
 			same++
 		}
-		i := draw(rest[:same])
+		i := choose(rest[:same])
 		for _, t := range rest[i].targets {
 			if len(out) < maxTargets && !slices.Contains(out, t) {
 				out = append(out, t)

@@ -131,6 +131,11 @@ c.test. 60 IN A 192.0.2.3
 	if n := first["192.0.2.1"]; n < rounds*80/100 || n > rounds*98/100 {
 		t.Errorf("weight 90 of 100 came first %d times of %d", n, rounds)
 	}
+	for range 20 {
+		if listed := a.Listed(); listed[0].Addr.Addr().String() != "192.0.2.1" || listed[2].Addr.Addr().String() != "192.0.2.3" {
+			t.Fatalf("listed as %v", listed)
+		}
+	}
 	if first["192.0.2.2"] == 0 {
 		t.Error("weight 10 of 100 never came first")
 	}

@@ -89,6 +89,8 @@ func (c *collector) families() map[voice.DNType][]family {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- cachedDesc
+	ch <- syncedDesc
 	for _, list := range c.families() {
 		for _, f := range list {
 			ch <- f.desc
@@ -96,10 +98,18 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// What the node knows of trunks altogether.
+var (
+	cachedDesc = prometheus.NewDesc("trunk_config_cached_count", "Trunks and softswitches known from the configuration.", nil, nil)
+	syncedDesc = prometheus.NewDesc("trunk_config_synced_count", "Trunks and softswitches whose settings the node has taken over.", nil, nil)
+)
+
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	all := c.families()
-	for _, tr := range c.t.all() {
+	all, trunks := c.families(), c.t.all()
+	ch <- prometheus.MustNewConstMetric(cachedDesc, prometheus.GaugeValue, float64(len(c.t.dir.Trunks())))
+	ch <- prometheus.MustNewConstMetric(syncedDesc, prometheus.GaugeValue, float64(len(trunks)))
+	for _, tr := range trunks {
 		for _, f := range all[tr.Type] {
 			if v, there := f.value(tr); there {
 				ch <- prometheus.MustNewConstMetric(f.desc, prometheus.GaugeValue, v, tr.DN, tr.Tenant)

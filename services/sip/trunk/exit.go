@@ -79,7 +79,7 @@ func (t *Table) Leave(l Leaving) (*Exit, error) {
 	use := &use{trunk: tr}
 	tr.mu.Lock()
 	state := tr.state
-	for _, g := range tr.orderLocked() {
+	for _, g := range tr.orderLocked(locate.Answer.Targets) {
 		if g.state != contract.TrunkOutOfService && len(e.Hops) < maxHops {
 			e.Hops = append(e.Hops, Hop{Contact: g.key.contact, Route: tr.route(link, g), Host: g.key.at.Addr.Addr()})
 			use.targets = append(use.targets, g.key)

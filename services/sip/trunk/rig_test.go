@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a table whose directory, name server and front door are the test's.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	table  *Table
 	tokens *sipua.Tokens
 
@@ -35,7 +35,7 @@ type rig struct {
 	sent    []*sip.Request
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, tokens: sipua.NewTokens([]byte("0123456789abcdef0123456789abcdef")), dns: map[string]*contract.DNRecord{}}
 	table, err := New(Options{Node: "n1", Directory: r, Locator: r, Log: slog.New(slog.DiscardHandler)})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/internal/contract"
+	"parley/internal/sipua/locate"
 )
 
 // Status lists the trunks of a tenant, or of all; dn "" is all of them.
@@ -35,7 +36,7 @@ func (tr *Trunk) status() contract.TrunkStatus {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	s.State, s.Reason, s.Since = tr.state, tr.reason, tr.since.UTC()
-	for _, g := range tr.orderLocked() {
+	for _, g := range tr.orderLocked(locate.Answer.Listed) {
 		s.Targets = append(s.Targets, g.status())
 	}
 	if tr.registration != nil {

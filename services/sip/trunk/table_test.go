@@ -152,3 +152,18 @@ func TestNamesAreKeptFresh(t *testing.T) {
 		}
 	})
 }
+
+func BenchmarkLeave(b *testing.B) {
+	r := newRig(b)
+	r.attach(nil)
+	r.trunk("gw1", map[string]string{"contact": "sip:192.0.2.10", "contact-backup": "sip:192.0.2.11", "country-code": "49", "national-prefix": "0", "number-format-out": "e164"})
+	l := Leaving{Tenant: "demo", DN: "gw1", Number: "089123456", Caller: "1001", Domain: "demo.local"}
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := r.table.Leave(l)
+		if err != nil {
+			b.Fatal(err)
+		}
+		e.Release()
+	}
+}

@@ -141,6 +141,7 @@ const (
 // resolve looks the names of the contacts up, again and again as their records end. What was known stays good while name servers
 // fail: better an old address than none.
 func (tr *Trunk) resolve(ctx context.Context) {
+	trouble := make([]string, len(tr.contacts)) // what was logged last
 	for {
 		wait := resolveMost
 		changed := false
@@ -153,11 +154,16 @@ func (tr *Trunk) resolve(ctx context.Context) {
 			if !answer.Until.IsZero() {
 				wait = min(wait, max(time.Until(answer.Until), resolveLeast))
 			}
+			tr.mu.Lock()
 			if err != nil {
 				wait = min(wait, resolveRetry)
-				tr.table.log.Warn("look up a trunk", "tenant", tr.Tenant, "trunk", tr.DN, "err", err)
+				if trouble[i] != err.Error() {
+					trouble[i] = err.Error()
+					tr.table.log.Warn("look up a trunk", "tenant", tr.Tenant, "trunk", tr.DN, "err", err)
+				}
+			} else {
+				trouble[i] = ""
 			}
-			tr.mu.Lock()
 			if err == nil || errors.Is(err, locate.ErrNoTarget) || len(c.answer.Targets()) == 0 {
 				c.answer, c.err = answer, err
 			}
@@ -210,11 +216,11 @@ func (tr *Trunk) retargetLocked() (changed bool) {
 	return changed
 }
 
-// orderLocked lists the targets in the order to try them.
-func (tr *Trunk) orderLocked() []*target {
+// orderLocked lists the targets in the order to try them; order is that of one contact.
+func (tr *Trunk) orderLocked(order func(locate.Answer) []locate.Target) []*target {
 	var out []*target
 	for _, c := range tr.contacts {
-		for _, at := range c.answer.Targets() {
+		for _, at := range order(c.answer) {
 			if g := tr.targets[targetKey{c.text, at}]; g != nil && !slices.Contains(out, g) {
 				out = append(out, g)
 			}
