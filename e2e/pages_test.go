@@ -172,6 +172,37 @@ func TestPagesShowACall(t *testing.T) {
 	}
 }
 
+// The page of a call in progress grows with the call, and says how it ended, while it is never loaded again.
+func TestPagesDrawACallInProgress(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	p, _ := basic(t, "growing")
+	a, b := scripted(t, p, "1003"), scripted(t, p, "1004")
+	w := browse(t, p)
+	w.open("/t/demo/calls")
+	w.sees("[data-live-state]", "Live")
+	out := a.Call("1004", sdpOf(1))
+	in := b.AwaitCall()
+	w.sees("[data-call] .who-calls", "1003")
+	w.do(chromedp.Click("[data-call] a.key"))
+	w.sees(".head", "In progress")
+	w.sees("[data-live-state]", "Live")
+	eval[bool](w, `window.stayed = true`)
+	w.do(chromedp.Click(".rung:first-of-type summary"))
+	w.sees(".rung:first-of-type pre", "INVITE sip:1004@demo.local")
+	in.Reply(in.Invite, 180, "")
+	w.sees(".ladder-body", "180 Scripted")
+	in.Reply(in.Invite, 200, sdpOf(1))
+	out.Ack(out.Await(200), "")
+	in.Request("ACK")
+	w.sees(".ladder-body", "Established")
+	hungUp(out, in)
+	w.sees(".head", "Answered")
+	w.sees(".ladder-body", "BYE")
+	if !eval[bool](w, `window.stayed === true && document.querySelector(".rung").open && document.querySelector(".head .danger") === null`) {
+		t.Error("the page was loaded again, the line that was open is closed, or a call that is over is offered to be hung up")
+	}
+}
+
 // checkLadder looks whether the call of TestPagesShowACall is all there, in order.
 func checkLadder(t *testing.T, w *window) {
 	t.Helper()

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +15,14 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/voice"
+	"parley/web/live"
 )
 
-// callEvents is how many events of one call are shown.
-const callEvents = 500
+const (
+	callEvents = 500    // of one call that are shown
+	topicCall  = "call" // name: tenant and call; keys: parts of the page
+	recordSoon = 500 * time.Millisecond
+)
 
 // callView is the page of one call: its SIP messages as a ladder, beside its events.
 type callView struct {
@@ -29,6 +34,8 @@ type callView struct {
 	Node            string
 	Start           time.Time
 	Calls           string // address of the live calls
+	History         string // address of those that are over
+	Source          string // of live updates; "" when the call is over
 	Record          string // address of the record; "" while there is none
 	Download        string
 	MayHangUp       bool
@@ -40,18 +47,31 @@ type callView struct {
 
 // call answers the page of a call, in progress or over.
 func (s *Server) call(r *request) error {
-	uuid := r.param("call")
-	v := &callView{Call: uuid, Calls: tenantPath(r.tenant, "calls"), Download: tenantPath(r.tenant, "calls", uuid, "sip.txt")}
-	c, err := contract.TraceCall(r.ctx, s.f, s.board.nodeIDs(), r.tenant, uuid)
-	events, err2 := s.eventsOf(r, uuid)
+	v, err := s.callOf(r.ctx, r.tenant, r.param("call"), r.who.MayWrite(r.tenant))
+	if err != nil {
+		return err
+	}
+	if v.Live {
+		v.Source = "/live?" + url.Values{"topic": {topicCall}, "tenant": {r.tenant}, "call": {v.Call}}.Encode()
+	}
+	return r.page("call", "Call of "+v.Caller, navOf(v.Live), v)
+}
+
+// callOf gathers what is known of a call.
+func (s *Server) callOf(ctx context.Context, tenant, uuid string, mayHangUp bool) (*callView, error) {
+	v := &callView{
+		Call: uuid, Calls: tenantPath(tenant, "calls"), History: tenantPath(tenant, "cdrs"), Download: tenantPath(tenant, "calls", uuid, "sip.txt"),
+	}
+	c, err := contract.TraceCall(ctx, s.f, s.board.nodeIDs(), tenant, uuid)
+	events, err2 := s.eventsOf(ctx, tenant, uuid)
 	if err2 != nil {
-		return err2
+		return nil, err2
 	}
 	callID := ""
 	switch {
 	case err != nil && c.CDR == nil && c.Live == nil:
 		if !errors.Is(err, voice.ErrNotFound) || len(events) == 0 {
-			return err
+			return nil, err
 		}
 		v.NoTrace = "This call has just ended, and its record is being written. Open the page again in a moment."
 		v.Caller, v.Dialled, v.Start = events[0].ANI, events[0].DNIS, events[0].Time
@@ -59,7 +79,7 @@ func (s *Server) call(r *request) error {
 		callID = v.over(c.CDR)
 	default:
 		callID = v.inProgress(c.Live)
-		v.MayHangUp = r.who.MayWrite(r.tenant)
+		v.MayHangUp = mayHangUp
 	}
 	switch {
 	case err != nil && v.NoTrace == "":
@@ -72,7 +92,29 @@ func (s *Server) call(r *request) error {
 	}
 	v.Lost, v.Silent = c.Lost && len(c.Messages) > 0, strings.Join(c.Silent, ", ")
 	v.Ladder = drawLadder(callID, v.Caller, c.Messages, events)
-	return r.page("call", "Call of "+v.Caller, navOf(v.Live), v)
+	return v, nil
+}
+
+// liveCall follows the page of a call in progress, until it is over and recorded.
+func (s *Server) liveCall(r *request, tenant, uuid string) (*liveView, error) {
+	if _, err := s.calls.follow(r.ctx, tenant); err != nil {
+		return nil, err
+	}
+	mayHangUp := r.who.MayWrite(tenant)
+	topic := live.Topic{Kind: topicCall, Name: fabric.Key(tenant, uuid)}
+	return &liveView{
+		topic: topic, first: []string{"call-head", "ladder"}, event: "part",
+		render: func(ctx context.Context, part string) ([]byte, error) {
+			v, err := s.callOf(ctx, tenant, uuid, mayHangUp)
+			if err != nil {
+				return nil, err
+			}
+			if !v.Live && v.Record == "" { // its record is on its way, and no event tells of its arrival
+				time.AfterFunc(recordSoon, func() { s.hub.Mark(topic, part) })
+			}
+			return s.part(part, part, v)
+		},
+	}, nil
 }
 
 // navOf is the entry of the navigation a call is found under.
@@ -98,8 +140,8 @@ func (v *callView) inProgress(c *contract.LiveCall) (callID string) {
 }
 
 // eventsOf reads the events of a call that are still in the stream.
-func (s *Server) eventsOf(r *request, uuid string) ([]voice.CallEvent, error) {
-	list, err := s.f.Read(r.ctx, fabric.StreamCalls, fabric.Filter("call", r.tenant, uuid, fabric.Rest), callEvents)
+func (s *Server) eventsOf(ctx context.Context, tenant, uuid string) ([]voice.CallEvent, error) {
+	list, err := s.f.Read(ctx, fabric.StreamCalls, fabric.Filter("call", tenant, uuid, fabric.Rest), callEvents)
 	if err != nil {
 		return nil, err
 	}

@@ -104,6 +104,9 @@ func (b *callBoard) run(ctx context.Context) error {
 // tidy ends the feeds nobody looks at, and has the others look after nodes that died.
 func (b *callBoard) tidy() {
 	watched := b.hub.Names(topicCalls)
+	for _, name := range b.hub.Names(topicCall) {
+		watched = append(watched, fabric.SplitKey(name)[0])
+	}
 	alive := b.nodes()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -304,6 +307,11 @@ func (f *callFeed) ask(ctx context.Context) {
 	for node, uuids := range byNode {
 		for part := range slices.Chunk(uuids, maxFeedAsk) {
 			f.askNode(ctx, node, part)
+		}
+	}
+	for _, name := range f.b.hub.Names(topicCall) {
+		if key := fabric.SplitKey(name); len(key) == 2 && key[0] == f.tenant && dirty[key[1]] != "" {
+			f.b.hub.Mark(live.Topic{Kind: topicCall, Name: name}, "call-head", "ladder")
 		}
 	}
 }

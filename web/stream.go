@@ -113,6 +113,8 @@ func (s *Server) newLiveView(r *request) (*liveView, error) {
 		return s.liveDevices(tenant, r.query("from"), r.query("to")), nil
 	case topicCalls:
 		return s.liveCalls(r, tenant, r.query("q"))
+	case topicCall:
+		return s.liveCall(r, tenant, r.query("call"))
 	case topicTrunks:
 		return s.liveTrunks(tenant), nil
 	case topicTrunk:

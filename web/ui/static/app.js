@@ -133,7 +133,13 @@
   const tell = (on, text) => { if (state) { state.dataset.state = on; state.textContent = text; } };
   function replace(el, html) {
     if (el.contains(document.activeElement) && el.dataset.live === "bindings") return; // not under somebody's hands
+    const open = [...el.querySelectorAll("details")].flatMap((d, i) => d.open ? [i] : []); // a ladder grows at its end
+    const at = [...el.querySelectorAll("summary")].indexOf(document.activeElement);
+    const across = el.querySelector(".ladder-scroll")?.scrollLeft;
     el.innerHTML = html;
+    for (const i of open) el.querySelectorAll("details")[i]?.setAttribute("open", "");
+    if (at >= 0) el.querySelectorAll("summary")[at]?.focus({ preventScroll: true });
+    if (across) el.querySelector(".ladder-scroll")?.scrollTo(across, 0);
     localTimes(el);
   }
   // Calls in progress: rows come, change and go; their bars and times move on by this page's own clock, set by the server's.
