@@ -119,6 +119,13 @@ func (a *audio) undo(s side) {
 	}
 }
 
+// compact forgets what was before, when the first offer is answered.
+func (a *audio) compact() {
+	if a != nil {
+		a.before = [2]past{}
+	}
+}
+
 // held tells whether side s has the other one on hold.
 func (a *audio) held(s side) bool { return a.ends[s].known && a.ends[s].dir.Held() }
 

@@ -368,5 +368,9 @@ func (c *call) settle() {
 		}
 	}
 	c.branches = []*branch{won}
+	for _, l := range c.legs {
+		l.compact()
+	}
+	c.audio.compact()
 	c.invite, c.tx, c.shown, c.rel, c.best, c.trunks, c.diverted = nil, nil, nil, announcer{}, outcome{}, nil, nil
 }

@@ -243,16 +243,17 @@ func (c *call) branchFinal(b *branch) {
 func (c *call) redirectedTo(res *sip.Response) string {
 	best, number := -1.0, ""
 	for _, h := range res.GetHeaders("Contact") {
-		m, ok := h.(*sip.ContactHeader)
-		if !ok || m.Address.User == "" {
+		var uri sip.Uri
+		params := sip.NewParams()
+		if _, err := sip.ParseAddressValue(h.Value(), &uri, &params); err != nil || uri.User == "" {
 			continue
 		}
 		q := 1.0
-		if v, has := m.Params.Get("q"); has {
+		if v, has := params.Get("q"); has {
 			q, _ = strconv.ParseFloat(v, 64) // what cannot be read is liked least
 		}
 		if q > best {
-			best, number = q, unescape(m.Address.User)
+			best, number = q, unescape(uri.User)
 		}
 	}
 	return number

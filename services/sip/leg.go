@@ -3,6 +3,7 @@ package sip
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -38,7 +39,8 @@ func (c *call) legID(n int) string { return c.id.uuid + "." + strconv.Itoa(n) + 
 // answering makes the leg of an INVITE that came (§12.1.1).
 func answering(req *sip.Request, tag, contact string) *leg {
 	l := &leg{
-		callID: req.CallID().Value(), tag: tag, contact: contact,
+		callID: strings.Clone(req.CallID().Value()), // a key of the node's tables
+		tag:    tag, contact: contact,
 		local: req.To().Value() + ";tag=" + tag, remote: req.From().Value(), peerSeq: req.CSeq().SeqNo,
 	}
 	l.peerTag, _ = req.From().Params.Get("tag")
@@ -105,6 +107,18 @@ func (l *leg) belongs(req *sip.Request) bool {
 	ours, _ := req.To().Params.Get("tag")
 	theirs, _ := req.From().Params.Get("tag")
 	return ours == l.tag && (l.peerTag == "" || theirs == l.peerTag)
+}
+
+// compact lets go of the messages that the leg was read from: what is kept of them are pieces of their text.
+func (l *leg) compact() {
+	l.peerTag = strings.Clone(l.peerTag)
+	for i, r := range l.routes {
+		l.routes[i] = strings.Clone(r)
+	}
+	var target sip.Uri
+	if sip.ParseUri(l.target.String(), &target) == nil { // of a text of its own
+		l.target = target
+	}
 }
 
 // request begins a request within the dialog, or the INVITE that makes it. branch is new for each.
