@@ -342,8 +342,9 @@ func TestCarrierGoesAway(t *testing.T) {
 func TestProvider(t *testing.T) {
 	c := prepareCarrier(t)
 	p := customer(t, c, "provider", fmt.Sprintf(`      - {number: gw1, type: trunk, options: {TServer: {contact: "sip:%s", prefix: "6", replace-prefix: "", register: "sip:%s", register-user: "4930999", register-expires: "60",
-          auth-user: "4930999", auth-password: %s, override-domain: carrier.test, trusted-source: none}}}
-`, c.address, c.address, carrierSecret), `    partitions: [{name: did, rules: [{pattern: "4930999", target: "1001"}]}]
+          auth-user: "4930999", auth-password: %s, override-domain: carrier.test, trusted-source: none,
+          country-code: "49", national-prefix: "0", bare-numbers: international, number-format-in: national, cpn-format-in: national}}}
+`, c.address, c.address, carrierSecret), `    partitions: [{name: did, rules: [{pattern: "030999", target: "1001"}]}]
     calling_profiles: [{name: carrier, partitions: [did], default_for: [inbound]}]
 `)
 	c.start(p)
@@ -360,13 +361,61 @@ func TestProvider(t *testing.T) {
 		t.Error(err)
 	}
 	k.over()
-	if r := records(t, p, 1)[0]; r.TrunkIn != "gw1" || r.Dialled != "4930999" || r.Caller != "4930777" || r.Answered != "1001" {
+	if r := records(t, p, 1)[0]; r.TrunkIn != "gw1" || r.Dialled != "030999" || r.Caller != "030777" || r.Answered != "1001" {
 		t.Errorf("record %+v", r)
 	}
 	p.proc.Stop()
 	p.proc.Wait(20 * time.Second)
 	if status := bob.Dial("4930999", phone.OpenAudio(t).Offer("sendrecv")).Final(10 * time.Second); status != 404 {
 		t.Errorf("a call after the platform stopped got %d, want 404: its registration is to be taken back", status)
+	}
+}
+
+// An extension behind a softswitch is called there and calls from there, and is an extension like any other.
+func TestSoftswitch(t *testing.T) {
+	c := prepareCarrier(t)
+	p := customer(t, c, "softswitch", fmt.Sprintf(`      - {number: pbx, type: softswitch, options: {TServer: {contact: "sip:%s", prefix: "49", oos-check: "1"}}}
+      - {number: "2001", type: extension, options: {TServer: {softswitch: pbx}}}
+`, c.address), "")
+	c.start(p)
+	alice, bob := agent(t, p, "1001", "tcp"), c.subscriber("2001")
+	awaitTrunk(t, p, "pbx", "in service", func(s contract.TrunkStatus) bool { return s.State == contract.TrunkInService && s.Type == "softswitch" })
+	k := call(t, alice, "2001", bob)
+	k.heard()
+	if err := k.in.Bye(); err != nil {
+		t.Error(err)
+	}
+	k.over()
+	k = call(t, bob, "71001", alice)
+	k.heard()
+	if err := k.in.Bye(); err != nil {
+		t.Error(err)
+	}
+	k.over()
+	other := c.subscriber("4930777") // not ours, but by the prefix of the softswitch
+	k = call(t, alice, "4930777", other)
+	if err := k.out.Bye(); err != nil {
+		t.Error(err)
+	}
+	k.over()
+	byCallee := map[string]voice.CDR{}
+	for _, r := range records(t, p, 3) {
+		byCallee[r.Answered] = r
+	}
+	if r := byCallee["2001"]; r.Type != voice.CallInternal || r.Caller != "1001" || r.TrunkOut != "pbx" {
+		t.Errorf("to the extension: %+v", r)
+	}
+	if r := byCallee["1001"]; r.Type != voice.CallInternal || r.Caller != "2001" || r.TrunkIn != "pbx" {
+		t.Errorf("from the extension: %+v", r)
+	}
+	if r := byCallee["4930777"]; r.Type != voice.CallOutbound || r.TrunkOut != "pbx" {
+		t.Errorf("by the prefix: %+v", r)
+	}
+	metrics := scrape(t, p, "sip")
+	for _, want := range []string{`sips_softswitch_in_service{device_name="pbx",tenant="demo"} 1`, `sips_softswitch_ncallscreated{device_name="pbx",tenant="demo"} 2`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics has no %s", want)
+		}
 	}
 }
 
