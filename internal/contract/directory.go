@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"unique"
 
+	"parley/internal/sipua/digest"
+
 	"parley/internal/fabric"
 	"parley/internal/voice"
 )
@@ -59,14 +61,13 @@ type TenantRecord struct {
 
 // DNRecord is one directory number, without what only pages need. It is shared: read only. A change replaces it.
 type DNRecord struct {
-	Tenant  string
-	Number  string
-	Type    voice.DNType
-	Version int64
-	MD5     [16]byte // H(number:realm:password); see HasAuth
-	SHA256  [32]byte // the same with SHA-256 (RFC 8760)
-	HasAuth bool     // false: this number cannot authenticate
-	options unique.Handle[string]
+	Tenant        string
+	Number        string
+	Type          voice.DNType
+	Version       int64
+	digest.Secret      // of number, realm and password; see HasAuth
+	HasAuth       bool // false: this number cannot authenticate
+	options       unique.Handle[string]
 }
 
 // Options returns the options of the number, section -> option -> value. It decodes them each time: most numbers

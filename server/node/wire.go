@@ -192,7 +192,7 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 		return nil, nil
 	}
 	d := n.cfg.Registrar.Digest
-	proof := sip.Digest{
+	proof := digest.Policy{
 		Options: digest.Options{Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, MatchURI: d.MatchURI},
 		MD5Only: d.MD5Only, BindSource: d.BindSource,
 	}

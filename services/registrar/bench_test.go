@@ -103,7 +103,7 @@ func benchRequest(dn string, cseq uint32) *contract.RegisterRequest {
 // sign adds credentials for a fresh nonce, as a phone would after a challenge.
 func sign(s *Service, r *contract.RegisterRequest, dn string) {
 	k := s.keeper.Load()
-	nonce := k.authority.Nonce(k.scope(realm, r))
+	nonce := k.Nonce(k.Scope(realm, r.Source.Addr()))
 	challenge := string(digest.AppendChallenge(nil, realm, digest.MD5, nonce, false))
 	r.Authorization = []string{authorization(digest.MD5, challenge, dn, password, r.RequestURI, 1)}
 }

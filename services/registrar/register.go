@@ -52,7 +52,7 @@ func (s *Service) Register(ctx context.Context, req *contract.RegisterRequest) (
 }
 
 // register is RFC 3261 §10.3 from step 2 on.
-func (s *Service) register(ctx context.Context, req *contract.RegisterRequest, k *doorkeeper, tn *contract.TenantRecord, t *tenant, source netip.Addr, j *job) *contract.RegisterResponse {
+func (s *Service) register(ctx context.Context, req *contract.RegisterRequest, k *digest.Doorkeeper, tn *contract.TenantRecord, t *tenant, source netip.Addr, j *job) *contract.RegisterResponse {
 	if refuseOptions(req.Require, &j.reply) {
 		return j.reply.done(420, "Bad Extension")
 	}

@@ -2,13 +2,11 @@ package registrar
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,7 +78,7 @@ type Service struct {
 
 	index   *index
 	jobs    *sync.Pool
-	keeper  atomic.Pointer[doorkeeper] // nil until the cluster's secret is known
+	keeper  atomic.Pointer[digest.Doorkeeper] // nil until the cluster's secret is known
 	date    dateCache
 	metrics *metrics
 
@@ -233,22 +231,16 @@ func (s *Service) secret(ctx context.Context) ([]byte, bool) {
 // admit lets requests in: from now on credentials can be judged.
 func (s *Service) admit(secret []byte) error {
 	d := s.cfg.Digest
-	authority, err := digest.New(digest.Options{
-		Secret: secret, Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, MatchURI: d.MatchURI, Now: s.now,
-	})
-	if err != nil {
-		return err
-	}
 	offer, err := d.offer()
 	if err != nil {
 		return err
 	}
-	k := &doorkeeper{
-		authority: authority, offer: offer, md5Offer: offer, md5Only: d.MD5Only, bind: d.BindSource,
-		fake: sha256.Sum256(append([]byte("nobody"), secret...)),
-	}
-	if slices.Contains(offer, digest.MD5) {
-		k.md5Offer = []digest.Algorithm{digest.MD5}
+	k, err := digest.NewDoorkeeper(digest.Policy{
+		Options: digest.Options{Secret: secret, Lifetime: d.Lifetime, Remember: d.Remember, Legacy: d.Legacy, MatchURI: d.MatchURI, Now: s.now},
+		Offer:   offer, MD5Only: d.MD5Only, BindSource: d.BindSource,
+	})
+	if err != nil {
+		return err
 	}
 	s.keeper.Store(k)
 	return nil

@@ -115,12 +115,12 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		s.beginInbound(req, tx, t)
 		return
 	}
-	number, verdict, tried := k.identify(req, tn)
+	number, verdict, tried := s.identify(k, req, tn)
 	if number == "" {
 		if tried && verdict == digest.Denied {
 			s.report(req)
 		}
-		refuse("credentials", k.challenge(req, tn, verdict == digest.Stale || verdict == digest.Replayed))
+		refuse("credentials", challenge(k, req, tn, verdict == digest.Stale || verdict == digest.Replayed))
 		return
 	}
 	if t := s.trunks.Find(tn.Name, number); t != nil {

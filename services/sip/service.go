@@ -38,22 +38,13 @@ type Options struct {
 	Fabric    *fabric.Fabric
 	Directory *contract.Directory
 	Config    Config
-	Media     *media.Plane // ports for the audio of calls; nil = it always goes from phone to phone
-	Digest    Digest       // how callers prove who they are
-	Changed   func()       // is called when the node begins or ceases to take calls; nil = nobody wants to know
+	Media     *media.Plane  // ports for the audio of calls; nil = it always goes from phone to phone
+	Digest    digest.Policy // how callers prove who they are
+	Changed   func()        // is called when the node begins or ceases to take calls; nil = nobody wants to know
 	Registry  *prometheus.Registry
 	Locator   trunk.Locator // where the names of trunks lead; nil = by the name servers of the machine
 	Health    *obs.Health   // nil = one of its own
 	Log       *slog.Logger
-}
-
-// Digest is how callers prove who they are: as they do when they register, so that a phone which can do one can do the
-// other.
-type Digest struct {
-	digest.Options                    // the Secret is the node's own
-	Offer          []digest.Algorithm // of challenges, in order
-	MD5Only        []string           // beginnings of the User-Agent of phones that can bear MD5 alone
-	BindSource     bool               // a nonce is good only for the address that asked
 }
 
 // Service is one SIP node. See [New], [Service.Attach], [Service.ServeSIP] and [Service.Run].
@@ -61,7 +52,7 @@ type Service struct {
 	f      *fabric.Fabric
 	dir    *contract.Directory
 	cfg    Config
-	digest Digest
+	digest digest.Policy
 	health *obs.Health
 	log    *slog.Logger
 	m      *metrics
@@ -71,7 +62,7 @@ type Service struct {
 	plane    *media.Plane
 	sender   sipua.Sender
 	contact  string // host:port in our Contact
-	keeper   atomic.Pointer[doorkeeper]
+	keeper   atomic.Pointer[digest.Doorkeeper]
 	tokens   atomic.Pointer[sipua.Tokens]
 	run      context.Context // of Run, for what calls start
 	trunks   *trunk.Table
@@ -222,7 +213,9 @@ const secretRetry = 200 * time.Millisecond
 
 // admitCallers begins to take calls.
 func (s *Service) admitCallers(tokens *sipua.Tokens, nonce []byte) error {
-	k, err := newDoorkeeper(nonce, s.dir, s.digest)
+	p := s.digest
+	p.Secret = nonce
+	k, err := digest.NewDoorkeeper(p)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
 	}
