@@ -362,3 +362,40 @@ func browseLiveCalls(t *testing.T, chromium context.Context) {
 		t.Errorf("ended by hand: %v", n.ended)
 	}
 }
+
+// BenchmarkLiveCalls is what one page costs for each update, with a thousand calls in progress of which ten have changed.
+func BenchmarkLiveCalls(b *testing.B) {
+	h := newHouse(b, setUp{})
+	n := h.sipNode()
+	for i := range 1000 {
+		uuid := fmt.Sprintf("call-%04d", i)
+		n.calls[uuid] = contract.LiveCall{CallUUID: uuid, Tenant: "demo", Node: h.f.Node(), State: "talking", Caller: fmt.Sprint(20000 + i), Dialled: "1002",
+			Start: time.Now().Add(time.Duration(i-2000) * time.Second), Answer: time.Now()}
+	}
+	f, err := h.web.calls.follow(b.Context(), "demo")
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := &request{Server: h.web, ctx: b.Context(), who: voice.Principal{Tenant: "demo", Roles: []voice.Role{voice.RoleAdmin}}}
+	lv, err := h.web.liveCalls(v, "demo", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := 0
+	for b.Loop() {
+		f.mu.Lock()
+		for i := range 10 {
+			uuid := fmt.Sprintf("call-%04d", 999-i)
+			c := *f.calls[uuid]
+			c.change++
+			f.calls[uuid] = &c
+		}
+		f.mu.Unlock()
+		data, err := lv.render(b.Context(), calledList)
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(data)
+	}
+	b.ReportMetric(float64(size), "bytes/update")
+}

@@ -75,13 +75,52 @@ func browseTour(t *testing.T, chromium context.Context) {
 			if wide := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); wide > 0 {
 				t.Errorf("%s on a %s is %d pixels wider than the screen", p.name, device, wide)
 			}
+			if nameless := eval[string](b, namelessFields); nameless != "" {
+				t.Errorf("%s has fields and buttons that a screen reader has no name for: %s", p.name, nameless)
+			}
 			for _, scheme := range []string{"light", "dark"} {
 				b.do(prefer(scheme))
+				if pale := eval[string](b, paleTexts); pale != "" {
+					t.Errorf("%s in %s on a %s has texts that are hard to read: %s", p.name, scheme, device, pale)
+				}
 				b.shoot(strings.Join([]string{p.name, device, scheme}, "-"))
 			}
 		}
 	}
 }
+
+// namelessFields lists what can be used on a page and has no name: no label, no aria-label and no text.
+const namelessFields = `[...document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a[href], summary")]
+	.filter(e => e.checkVisibility() && !e.closest("[aria-hidden=true]") && !(e.labels?.length || e.getAttribute("aria-label") || e.innerText?.trim()))
+	.map(e => e.outerHTML.slice(0, 120)).join("\n")`
+
+// paleTexts lists texts whose contrast with what is behind them is below what WCAG 2.2 asks for (1.4.3, level AA).
+const paleTexts = `(() => {
+	const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+	const rgba = (colour) => { // as the browser paints it, whatever way it is written
+		canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+		return [...canvas.getImageData(0, 0, 1, 1).data];
+	};
+	const light = ([r, g, b]) => { const [x, y, z] = [r, g, b].map(v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * x + 0.7152 * y + 0.0722 * z; };
+	const over = (top, under) => top.slice(0, 3).map((v, i) => v * top[3] / 255 + under[i] * (1 - top[3] / 255));
+	const behind = (e) => {
+		const layers = [];
+		for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] > 0) { layers.push(c); if (c[3] === 255) break; } }
+		return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255]);
+	};
+	const seen = new Set();
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walker.nextNode()) {
+		const e = walker.currentNode.parentElement;
+		if (!walker.currentNode.data.trim() || !e.checkVisibility() || e.closest(".visually-hidden, .skip, option, svg, .side, .badge.off[hidden]")) continue;
+		const style = getComputedStyle(e), under = behind(e), text = over(rgba(style.color), under);
+		const [a, b] = [light(text), light(under)].sort((x, y) => y - x);
+		const large = parseFloat(style.fontSize) >= 24 || parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700;
+		const ratio = (a + 0.05) / (b + 0.05);
+		if (ratio < (large ? 3 : 4.5)) seen.add(e.tagName + "." + e.className + " " + ratio.toFixed(2) + " " + walker.currentNode.data.trim().slice(0, 30));
+	}
+	return [...seen].join("\n");
+})()`
 
 // morning is a chart in which phones come, and some restart.
 func morning(now time.Time) []sample {
