@@ -20,6 +20,7 @@ type overviewView struct {
 	Level                                  levelView
 	LevelNote                              string
 	Registered, Contacts, Extensions, Bans int
+	Calls                                  int // in progress on all nodes; -1 = no node tells
 	Nodes                                  []nodeView
 	Chart                                  chartView
 	Events                                 []eventView
@@ -98,6 +99,7 @@ func (b *board) view(name string) *overviewView {
 		Registered: s.registered, Contacts: s.contacts, Extensions: max(s.extensions, 0), Bans: s.bans,
 		Chart: chart(s.samples, b.now()), Level: levelOf(obs.LevelPass), LevelNote: "all services do their work",
 	}
+	v.Calls = -1
 	worst, where := obs.LevelPass, []string{}
 	for _, id := range ids {
 		rep, known := b.reports[id]
@@ -105,6 +107,9 @@ func (b *board) view(name string) *overviewView {
 		if !known || rep.err != nil {
 			n.Problem = "It is registered, but does not tell its state."
 			worst, where = min(worst, obs.LevelDegraded), append(where, id)
+		}
+		if known && rep.err == nil && rep.status.Calls >= 0 {
+			v.Calls = max(v.Calls, 0) + rep.status.Calls
 		}
 		for _, svc := range rep.status.Services {
 			n.Services = append(n.Services, serviceOf(svc.Name, svc.Level, svc.Checks, svc.Address))
