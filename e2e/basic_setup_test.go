@@ -336,7 +336,9 @@ func TestBasicReliable(t *testing.T) {
 		in.Request("ACK")
 		in.Reply(in.Invite, 200, sdpOf(1)) // the other phone there was picked up, too
 		in.Request("ACK")
-		in.HungUp()
+		if bye := in.HungUp(); !strings.Contains(bye.Get("Reason"), "completed elsewhere") {
+			t.Errorf("the phone that was second is hung up by\n%s", bye.Raw)
+		}
 		hungUp(out, other)
 	})
 	t.Run("a late offer while it rings", func(t *testing.T) {

@@ -29,7 +29,11 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 	if c.phase != alerting || b.given || c.legs[callee] != nil {
 		e.hungUp = true
 		c.w.ack(e.leg.ackTo(b.seq, c.w.id()))
-		c.bye(e.leg, "")
+		why := ""
+		if c.legs[callee] != nil {
+			why = answeredElsewhere
+		}
+		c.bye(e.leg, why)
 		c.leave()
 		return
 	}
