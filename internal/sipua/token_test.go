@@ -100,6 +100,20 @@ func FuzzTokens(f *testing.F) {
 	})
 }
 
+// FuzzPasses: what was not signed for the call is refused, whatever it is, and nothing panics.
+func FuzzPasses(f *testing.F) {
+	tok, id := NewTokens([]byte("key")), []byte("call-1")
+	f.Add([]byte(tok.EncodePass(Pass{From: "a", To: "b", Transport: transport.TCP, Source: netip.MustParseAddrPort("192.0.2.1:5060")}, id)))
+	f.Add([]byte(tok.EncodePass(Pass{From: "a", To: "b", Transport: transport.UDP}, id)))
+	f.Add([]byte(tok.Encode(flows[1])))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := tok.DecodePass(data, id)
+		if err == nil && tok.EncodePass(p, id) != string(data) {
+			t.Errorf("%q reads as %+v, which is written %q", data, p, tok.EncodePass(p, id))
+		}
+	})
+}
+
 func BenchmarkTokens(b *testing.B) {
 	tok := NewTokens([]byte("0123456789abcdef0123456789abcdef"))
 	b.ReportAllocs()

@@ -250,6 +250,9 @@ func TestInternalListeners(t *testing.T) {
 	if public := w.b.address("udp"); udp.String() == public || tcp.String() == w.b.address("tcp") {
 		t.Fatalf("nodes are told to come to %v and %v, where everybody comes", udp, tcp)
 	}
+	if at, ok := w.b.s.Address(); !ok || at.String() != w.b.address("udp") {
+		t.Errorf("phones are told to come to %v, want %s", at, w.b.address("udp"))
+	}
 	for _, network := range []string{"udp", "tcp"} {
 		at := map[string]string{"udp": udp.String(), "tcp": tcp.String()}[network]
 		stranger := dial(t, network, at)

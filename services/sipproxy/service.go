@@ -212,12 +212,18 @@ const InternalScheme = "internal+"
 // everybody. Either may be invalid.
 func (s *Service) ForNodes() (udp, tcp netip.AddrPort) { return s.ownUDP, s.ownTCP }
 
-// Address is where peers reach this front door: its first UDP listener, or TCP when there is none.
-func (s *Service) Address() (netip.AddrPort, bool) {
-	if a, ok := s.set.Address(transport.UDP); ok {
-		return a, true
+// Address is where peers reach this front door: its first UDP listener for everybody, or TCP when there is none.
+func (s *Service) Address() (at netip.AddrPort, ok bool) {
+	all := s.set.Addresses()
+	for _, want := range []transport.Transport{transport.UDP, transport.TCP} {
+		for _, a := range all[:min(s.listen, len(all))] {
+			if rest, found := strings.CutPrefix(a, string(want)+"://"); found {
+				at, err := netip.ParseAddrPort(rest)
+				return at, err == nil
+			}
+		}
 	}
-	return s.set.Address(transport.TCP)
+	return netip.AddrPort{}, false
 }
 
 // Run serves until ctx ends. Then it turns new requests away, waits up to Config.Drain for those in progress, closes
