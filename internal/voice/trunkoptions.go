@@ -26,6 +26,7 @@ const (
 	OptionAuthenticate   = "authenticate-requests"
 	OptionTrustedSource  = "trusted-source"  // whose INVITEs are the carrier's without a password: contact, address or none
 	OptionOverrideDomain = "override-domain" // host of From, To and P-Asserted-Identity towards the trunk
+	OptionOverrideFrom   = "override-from"   // user of From towards the trunk, where the carrier wants the account there
 	OptionCPN            = "cpn"             // number shown to those called; of an extension it goes before that of the trunk
 	OptionSoftswitch     = "softswitch"      // of an extension: the softswitch that its calls go through
 
@@ -73,6 +74,7 @@ type TrunkOptions struct {
 	Authenticate bool // INVITEs are challenged, wherever they come from
 	Trusted      TrustedSource
 	Domain       string
+	From         string
 	CPN          string
 
 	Numbers                                  NumberPlan
@@ -109,6 +111,7 @@ func ParseTrunkOptions(dn string, o map[string]string) (t TrunkOptions, problems
 		Authenticate:    p.authenticate(),
 		Trusted:         TrustedSource(p.word(OptionTrustedSource, string(TrustContact), string(TrustAddress), string(TrustNobody))),
 		Domain:          o[OptionOverrideDomain],
+		From:            p.text(OptionOverrideFrom),
 		CPN:             p.symbols(OptionCPN, maxPlanNumber),
 		Numbers: NumberPlan{
 			CountryCode:         p.digits(OptionCountryCode, 3),

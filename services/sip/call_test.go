@@ -262,8 +262,13 @@ func TestBusyBeyondTheTrunk(t *testing.T) {
 	s := newStage(t)
 	s.leaveBy("0123", "gw1", "gw2")
 	s.hops = map[string]int{"gw1": 2}
+	s.from = "account7"
 	in := s.call("0123")
-	s.last("INVITE", "gw1-0123").answer(486, "")
+	invite := s.last("INVITE", "gw1-0123")
+	if from, who := header(invite.req, "From"), header(invite.req, "P-Asserted-Identity"); !strings.HasPrefix(from, "<sip:account7@demo.local>") || who != "<sip:1001@demo.local>" {
+		t.Errorf("From %s, P-Asserted-Identity %s", from, who)
+	}
+	invite.answer(486, "")
 	s.check("trunk-busy")
 	if in.last.StatusCode != 486 {
 		t.Errorf("the caller got %d", in.last.StatusCode)

@@ -83,7 +83,7 @@ func (c *call) start(to *contract.Binding, by string) {
 	b.leg.routes = append(b.leg.routes, to.Path...)
 	b.leg.proof = b.proof()
 	number, domain := c.seenBy(b)
-	b.leg.local = c.callerAddress(number, domain, b.leg.tag)
+	b.leg.local = c.callerAddress(b.fromUser(number), domain, b.leg.tag)
 	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + domain + ">"
 	req := b.leg.request(sip.INVITE, c.w.id(), hopsLeft(c.invite))
 	b.seq, b.origin = b.leg.seq, *b.leg

@@ -47,6 +47,7 @@ type stage struct {
 	hops    map[string]int   // targets of a trunk, when not one
 	full    map[string]error // trunks that take no call, and why
 	account *trunk.Account   // at every trunk
+	from    string           // user of From towards every trunk; "" = the number that calls
 	lastAck *sip.Request
 	ports   relay    // nil: audio goes directly
 	fields  []string // header fields that the ladder shows
@@ -205,7 +206,7 @@ func (s *stage) leave(l *trunk.Leaving) (*trunk.Exit, error) {
 		return nil, err
 	}
 	e := &trunk.Exit{DN: l.DN, Number: l.Number, Caller: l.Caller, Domain: l.Domain, Patience: trunkPatience,
-		Shown: func(n string) string { return n }, Feedback: &stageTrunk{s: s, dn: l.DN}, Account: s.account}
+		Shown: func(n string) string { return n }, Feedback: &stageTrunk{s: s, dn: l.DN}, Account: s.account, From: s.from}
 	for i := range max(s.hops[l.DN], 1) {
 		e.Hops = append(e.Hops, trunk.Hop{Contact: fmt.Sprintf("sip:192.0.2.%d", 10+i), Route: "<sip:token@node.parley.invalid;lr>", Host: netip.MustParseAddr("192.0.2.1")})
 	}

@@ -160,6 +160,14 @@ func (c *call) divertedAs(b *branch, number string) string {
 	return number
 }
 
+// fromUser is the user of From where number calls.
+func (b *branch) fromUser(number string) string {
+	if b.exit != nil && b.exit.From != "" {
+		return b.exit.From
+	}
+	return number
+}
+
 // seenBy is who calls and in what domain, as the place of a branch shall see it.
 func (c *call) seenBy(b *branch) (number, domain string) {
 	if b.exit != nil {

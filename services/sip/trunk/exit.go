@@ -29,6 +29,7 @@ type Exit struct {
 	Hops     []Hop                      // targets in the order to try; one at least
 	Number   string                     // to dial there
 	Caller   string                     // number to show; "" = none
+	From     string                     // user of From when it is not Caller; "" = it is
 	Domain   string                     // host of From, To and P-Asserted-Identity
 	Patience time.Duration              // without any response, until the next target
 	Account  *Account                   // who we are when challenged; nil = nobody
@@ -70,7 +71,7 @@ func (t *Table) Leave(l Leaving) (*Exit, error) {
 	o := &tr.Options
 	e := &Exit{
 		DN: tr.DN, Number: o.Numbers.Format(l.Number, o.CalledOut), Caller: o.Numbers.Format(tr.shows(l), o.CallerOut),
-		Domain: l.Domain, Patience: o.Patience, Account: tr.account,
+		From: o.From, Domain: l.Domain, Patience: o.Patience, Account: tr.account,
 		Shown: func(number string) string { return o.Numbers.Format(number, o.CallerOut) },
 	}
 	if o.Domain != "" {

@@ -67,7 +67,7 @@ func TestNumbersOfACall(t *testing.T) {
 	r.put("1002", voice.DNExtension, map[string]string{"contact": "*"})
 	tr := r.trunk("gw1", map[string]string{"contact": "sip:192.0.2.10", "country-code": "49", "national-prefix": "0", "international-prefix": "00",
 		"number-format-out": "e164", "cpn-format-out": "e164", "number-format-in": "national", "cpn-format-in": "national",
-		"cpn": "+4930555000", "override-domain": "carrier.example"})
+		"cpn": "+4930555000", "override-from": "account7", "override-domain": "carrier.example"})
 	for _, c := range []struct{ from, caller, called, wantCaller, wantCalled string }{
 		{"1001", "1001", "089123456", "+4930555101", "+4989123456"},
 		{"1002", "1002", "0044201234567", "+4930555000", "+44201234567"},
@@ -77,7 +77,7 @@ func TestNumbersOfACall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Caller != c.wantCaller || e.Number != c.wantCalled || e.Domain != "carrier.example" {
+		if e.Caller != c.wantCaller || e.Number != c.wantCalled || e.Domain != "carrier.example" || e.From != "account7" {
 			t.Errorf("%s calls %s: %s at %s calls %s", c.caller, c.called, e.Caller, e.Domain, e.Number)
 		}
 	}
