@@ -81,6 +81,12 @@ func TestHealthByOptions(t *testing.T) {
 		if s := r.only(); s.State != contract.TrunkInService || s.Reason != "" || s.OutOfServ != 1 {
 			t.Errorf("after it came back: %+v", s)
 		}
+		since := r.only().Since
+		r.put("gw1", "trunk", map[string]string{"contact": "sip:192.0.2.10", "oos-check": "10", "oos-force": "3", "capacity": "9"})
+		time.Sleep(time.Second)
+		if s := r.only(); s.State != contract.TrunkInService || s.Capacity != 9 || !s.Since.Equal(since) {
+			t.Errorf("another option made it forget how it is: %+v", s)
+		}
 	})
 }
 

@@ -133,8 +133,11 @@ func TestNamesAreKeptFresh(t *testing.T) {
 		}
 		r.put("gw1", voice.DNTrunk, map[string]string{"contact": "sip:carrier.test"})
 		r.table.Read()
-		if s := r.only(); s.State != contract.TrunkOutOfService || s.Reason == "" {
+		if s := r.only(); s.State != contract.TrunkUnwatched || s.Reason == "" || s.OutOfServ != 0 {
 			t.Errorf("before its name was looked up: %+v", s)
+		}
+		if _, err := r.table.Leave(Leaving{Tenant: "demo", DN: "gw1", Number: "1"}); !errors.Is(err, ErrOut) {
+			t.Errorf("a call before its name was looked up: %v", err)
 		}
 		named("192.0.2.10", 30*time.Second)
 		defer r.run()()
@@ -147,6 +150,15 @@ func TestNamesAreKeptFresh(t *testing.T) {
 		if r.table.From("udp", netip.MustParseAddrPort("192.0.2.10:5060"), "1") != nil || r.table.From("udp", netip.MustParseAddrPort("192.0.2.11:5060"), "1") == nil {
 			t.Error("the new address is not known, or the old one still is")
 		}
+		r.mu.Lock()
+		clear(r.answers)
+		r.mu.Unlock()
+		time.Sleep(31 * time.Second)
+		if s := r.only(); s.State != contract.TrunkOutOfService || s.OutOfServ != 1 || len(s.Targets) != 0 {
+			t.Errorf("when its name leads nowhere: %+v", s)
+		}
+		named("192.0.2.11", time.Minute)
+		time.Sleep(6 * time.Second)
 		if s := r.only(); len(s.Targets) != 1 || s.Targets[0].Address != "192.0.2.11:5060" {
 			t.Errorf("targets %+v", s.Targets)
 		}

@@ -40,8 +40,9 @@ type Trunk struct {
 type contactURI struct {
 	text   string
 	uri    locate.URI
-	answer locate.Answer // guarded by Trunk.mu, as is err
+	answer locate.Answer // guarded by Trunk.mu, as is what follows
 	err    error
+	asked  bool // it was looked up
 }
 
 // targetKey names a target: the same address may be reached by two contacts, which are two ways to write the request.
@@ -82,6 +83,7 @@ func (t *Table) newTrunk(r *contract.DNRecord, old *Trunk) *Trunk {
 	if old != nil {
 		tr.counts = old.counts
 		old.mu.Lock()
+		tr.state, tr.reason, tr.since = old.state, old.reason, old.since
 		for k, g := range old.targets {
 			copied := *g
 			copied.asked, copied.check, copied.probe = time.Time{}, time.Time{}, 0
@@ -96,11 +98,12 @@ func (t *Table) newTrunk(r *contract.DNRecord, old *Trunk) *Trunk {
 		c := &tr.contacts[i]
 		if _, err := netip.ParseAddr(c.uri.Host); err == nil {
 			c.answer, c.err = t.locator.Locate(context.Background(), c.uri)
+			c.asked = true
 		} else if old != nil {
 			for _, o := range old.contacts {
 				if o.text == c.text {
 					old.mu.Lock()
-					c.answer, c.err = o.answer, o.err
+					c.answer, c.err, c.asked = o.answer, o.err, o.asked
 					old.mu.Unlock()
 				}
 			}
@@ -155,6 +158,7 @@ func (tr *Trunk) resolve(ctx context.Context) {
 				wait = min(wait, max(time.Until(answer.Until), resolveLeast))
 			}
 			tr.mu.Lock()
+			c.asked = true
 			if err != nil {
 				wait = min(wait, resolveRetry)
 				if trouble[i] != err.Error() {
@@ -260,6 +264,9 @@ func (tr *Trunk) judgeLocked(now time.Time) {
 		for _, c := range tr.contacts {
 			if c.err != nil {
 				reason = c.err.Error()
+			}
+			if !c.asked { // a moment after the start
+				state = contract.TrunkUnwatched
 			}
 		}
 	} else if out == len(tr.targets) {
