@@ -51,6 +51,7 @@ func (h *house) somePlan() {
 }
 
 func TestDialPlanPage(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	sven := h.signIn("sven")
 	if a := sven.get("/t/demo/dialplan?number=112"); a.status != 200 || !strings.Contains(a.body, "No partitions") || !strings.Contains(a.body, "does not answer at the moment") {
@@ -104,6 +105,7 @@ func TestDialPlanPage(t *testing.T) {
 }
 
 func TestPartitionForm(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.somePlan()
 	anna := h.signIn("anna.admin")
@@ -148,6 +150,7 @@ func TestPartitionForm(t *testing.T) {
 }
 
 func TestProfileForm(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.somePlan()
 	anna := h.signIn("anna.admin")
@@ -175,6 +178,7 @@ func TestProfileForm(t *testing.T) {
 }
 
 func TestForwardingForm(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.somePlan()
 	anna := h.signIn("anna.admin")

@@ -246,6 +246,7 @@ func TestLadderOfManyPlaces(t *testing.T) {
 }
 
 func TestCallPage(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	start := time.Now().Add(-time.Minute).UTC()
 	h.keepCalls(tracedRecord(start))

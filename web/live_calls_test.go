@@ -135,6 +135,7 @@ func (n *fakeNode) some() {
 }
 
 func TestLiveCallsPage(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	n := h.sipNode()
 	n.some()
@@ -185,6 +186,7 @@ func feedOf(t *testing.T, h *house) *callFeed {
 }
 
 func TestFeedFollowsEvents(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	n := h.sipNode()
 	n.begin("old", "1001", "1002", time.Hour)
@@ -229,6 +231,7 @@ func TestFeedFollowsEvents(t *testing.T) {
 }
 
 func TestFeedDropsTheCallsOfADeadNode(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	n := h.sipNode()
 	n.begin("c1", "1001", "1002", 0)
@@ -242,6 +245,7 @@ func TestFeedDropsTheCallsOfADeadNode(t *testing.T) {
 }
 
 func TestFeedEndsWhenNobodyLooks(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	h.sipNode()
 	f := feedOf(t, h)
@@ -269,6 +273,7 @@ func TestFeedEndsWhenNobodyLooks(t *testing.T) {
 // TestThousandCalls: with a thousand calls in progress, a hundred are shown, one change is one row, and many changes are few
 // questions to the node.
 func TestThousandCalls(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	n := h.sipNode()
 	for i := range 1500 {

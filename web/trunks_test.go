@@ -63,6 +63,7 @@ func (h *house) someTrunks() *fakeTrunks {
 }
 
 func TestTrunkPages(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	sven, anna := h.signIn("sven"), h.signIn("anna.admin")
 	if a := sven.get("/t/demo/trunks"); !strings.Contains(a.body, "No trunks yet") || strings.Contains(a.body, "New trunk") {
@@ -103,6 +104,7 @@ func TestTrunkPages(t *testing.T) {
 }
 
 func TestTrunkForm(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t, setUp{})
 	anna := h.signIn("anna.admin")
 	const list, form = "/t/demo/trunks", "/t/demo/trunks/new"
