@@ -29,8 +29,8 @@ func TestClusterOfThree(t *testing.T) {
     domains: [demo.local]
     default: true
     dns:
-      - {number: "1001", type: extension, password: cluster-secret}
-      - {number: "1002", type: extension, password: cluster-secret}
+      - {number: "1001", type: extension, password: `+nodeSecret+`}
+      - {number: "1002", type: extension, password: `+nodeSecret+`}
     persons: [{username: admin, password: cluster-admin-secret, roles: [system]}]
 `)
 	nodes := make([]*platform, 3)
@@ -47,11 +47,19 @@ func TestClusterOfThree(t *testing.T) {
 	for _, n := range nodes {
 		n.awaitReady()
 	}
+	for _, n := range nodes { // a node that is ready may not have heard yet of what another one was provisioned with
+		peer.Poll(t, 60*time.Second, func() error {
+			if out, code := n.cli("dial", "1002", "--from", "1001"); code != 0 || !strings.Contains(out, "extension 1002") {
+				return fmt.Errorf("the numbers are not known: %s", out)
+			}
+			return nil
+		})
+	}
 
 	t.Run("a nonce of one node is good on another", func(t *testing.T) {
 		// The line to the first node is exchanged for one to the second, from the same address, in between.
 		lines := []phone.Line{dial(t, nodes[0], "udp"), dial(t, nodes[1], "udp")}
-		ph := phone.Phone{Line: lines[0], User: "1001", Password: "cluster-secret", Domain: "demo.local"}
+		ph := phone.Phone{Line: lines[0], User: "1001", Password: nodeSecret, Domain: "demo.local"}
 		if res, err := ph.Register(600); err != nil || res.Status != 200 {
 			t.Fatalf("REGISTER at node 0: %+v %v", res, err)
 		}
@@ -62,7 +70,7 @@ func TestClusterOfThree(t *testing.T) {
 		}
 	})
 	t.Run("all nodes know all contacts", func(t *testing.T) {
-		ph := phone.Phone{Line: dial(t, nodes[2], "udp"), User: "1002", Password: "cluster-secret", Domain: "demo.local"}
+		ph := phone.Phone{Line: dial(t, nodes[2], "udp"), User: "1002", Password: nodeSecret, Domain: "demo.local"}
 		if res, err := ph.Register(600); err != nil || res.Status != 200 {
 			t.Fatalf("REGISTER at node 2: %+v %v", res, err)
 		}
@@ -74,8 +82,31 @@ func TestClusterOfThree(t *testing.T) {
 		banEverywhere(t, nodes)
 	})
 	t.Run("one may die", func(t *testing.T) {
+		alice, bob := agent(t, nodes[1], "1001", "udp"), agent(t, nodes[2], "1002", "tcp")
+		var standing []*talk
+		for range 9 {
+			standing = append(standing, connect(t, alice, bob))
+		}
+		lost := callsAt(t, nodes[0], func(int) bool { return true })
+		if at1, at2 := callsAt(t, nodes[1], func(int) bool { return true }), callsAt(t, nodes[2], func(int) bool { return true }); lost+at1+at2 != 9 || lost == 9 {
+			t.Errorf("the nodes have %d, %d and %d calls of 9", lost, at1, at2)
+		}
 		nodes[0].proc.Kill()
-		ph := phone.Phone{User: "1001", Password: "cluster-secret", Domain: "demo.local", Timeout: time.Second}
+		for _, k := range standing {
+			res, err := k.out.Request("BYE", "", "")
+			switch {
+			case err != nil:
+				t.Errorf("BYE: %v", err)
+			case res.Status == 481:
+				lost--
+			case res.Status != 200:
+				t.Errorf("BYE: %d", res.Status)
+			}
+		}
+		if lost != 0 {
+			t.Errorf("%d calls more, or less, were lost than the dead node had", lost)
+		}
+		ph := phone.Phone{User: "1001", Password: nodeSecret, Domain: "demo.local", Timeout: time.Second}
 		peer.Poll(t, 30*time.Second, func() error {
 			ph.Line = dial(t, nodes[1], "udp")
 			res, err := ph.Register(600)
@@ -91,6 +122,12 @@ func TestClusterOfThree(t *testing.T) {
 			}
 			return err
 		})
+		k := connect(t, bob, alice)
+		k.heard()
+		if err := k.in.Bye(); err != nil {
+			t.Error(err)
+		}
+		k.over()
 	})
 }
 
