@@ -170,6 +170,10 @@ func TestPagesShowACall(t *testing.T) {
 	if text := rest(t, p, "sipproxy", http.MethodGet, path+".txt", http.StatusOK); !strings.Contains(text, "\nBYE sip:") || !strings.Contains(text, "response=***") {
 		t.Errorf("the messages as text:\n%s", text)
 	}
+	w.open("/t/demo/trunks")
+	w.sees(".trunks tbody", "Not watched") // nothing asks the carrier, see basic
+	w.open("/t/demo/dialplan?number=01234&from=1001")
+	w.sees(".try-answer", "gw1 as 01234")
 }
 
 // The page of a call in progress grows with the call, and says how it ended, while it is never loaded again.

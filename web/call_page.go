@@ -102,13 +102,21 @@ func (s *Server) liveCall(r *request, tenant, uuid string) (*liveView, error) {
 	}
 	mayHangUp := r.who.MayWrite(tenant)
 	topic := live.Topic{Kind: topicCall, Name: fabric.Key(tenant, uuid)}
+	var (
+		last *callView // both parts of one update are of one picture
+		at   time.Time
+	)
 	return &liveView{
 		topic: topic, first: []string{"call-head", "ladder"}, event: "part",
 		render: func(ctx context.Context, part string) ([]byte, error) {
-			v, err := s.callOf(ctx, tenant, uuid, mayHangUp)
-			if err != nil {
-				return nil, err
+			if last == nil || s.now().Sub(at) > streamPace/2 {
+				v, err := s.callOf(ctx, tenant, uuid, mayHangUp)
+				if err != nil {
+					return nil, err
+				}
+				last, at = v, s.now()
 			}
+			v := last
 			if !v.Live && v.Record == "" { // its record is on its way, and no event tells of its arrival
 				time.AfterFunc(recordSoon, func() { s.hub.Mark(topic, part) })
 			}
