@@ -573,3 +573,18 @@ func TestAnonymousCallerOverATrunk(t *testing.T) {
 		t.Errorf("the carrier is told\n%s", gw.req)
 	}
 }
+
+// A phone that refuses a change, and says what it would take, leaves the call as it is.
+func TestRefusedChange(t *testing.T) {
+	s := newStage(t)
+	s.talk()
+	before := s.c.audio.ends[callee]
+	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n")
+	s.last("INVITE", "b").answer(488, strings.Replace(sdpAnswer, "5000", "0", 1)+"a=inactive\r\n")
+	if now := s.c.audio.ends; now[callee].dir != before.dir || now[caller].dir.Held() {
+		t.Errorf("after the refusal the sides are %+v", now)
+	}
+	if s.callerSays("INVITE", 3, offer).last.StatusCode != 200 {
+		t.Error("what the caller said before the refused change is no refresh any more")
+	}
+}

@@ -263,7 +263,9 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		if confirmed {
 			c.unacked[other] = r.seq
 		}
-		if c.carry(other, res, out) != nil {
+		if !res.IsSuccess() { // the description of a 488 says what would do (RFC 3261 §21.4.26), and changes nothing
+			out.SetBody(nil)
+		} else if c.carry(other, res, out) != nil {
 			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
 			r.tx.Respond(r.at.respond(r.req, 488, "Not Acceptable Here"))
 			return
