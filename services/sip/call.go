@@ -352,7 +352,9 @@ func (c *call) leave() {
 		c.w.shut(b.leg.callID)
 	}
 	c.w.shut(c.legs[caller].callID)
-	c.branches, c.offer, c.invite, c.tx = nil, nil, nil, nil
+	// The transaction of our INVITE holds the call for half a minute more, for a 2xx that comes again.
+	c.branches, c.offer, c.invite, c.tx, c.audio = nil, nil, nil, nil, nil
+	c.view.Store(nil)
 	c.w.ended(c)
 }
 

@@ -81,6 +81,9 @@ func (f *forwarding) close() {
 		return
 	}
 	f.closed, f.req, f.best = true, nil, nil
+	if tx, ok := f.up.(*txn.Server); ok && !f.invite { // which stays for half a minute over UDP
+		tx.Local = nil
+	}
 	if tx, ok := f.up.(*txn.Server); ok {
 		tx.Local = nil // it stays for half a minute, and only a CANCEL would have asked
 	}
