@@ -4,10 +4,14 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // stack is what a job needs at its deepest, in bytes.
 const stack = 16 << 10
+
+// patience is how long a goroutine waits for its next job, so that none is left of a busy hour.
+const patience = time.Minute
 
 // Pool runs jobs of one kind. Its methods may be called from anywhere.
 type Pool[T any] struct {
@@ -36,6 +40,8 @@ func (p *Pool[T]) work(ctx context.Context, job T) {
 	// again. An idle one that uses this much keeps what it has.
 	var room [stack / 4]byte
 	defer runtime.KeepAlive(&room)
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	for {
 		p.run(job)
 		var none T
@@ -45,9 +51,13 @@ func (p *Pool[T]) work(ctx context.Context, job T) {
 		default:
 			return // enough wait already
 		}
+		enough.Reset(patience)
 		select {
 		case job = <-p.jobs:
 			<-p.idle
+		case <-enough.C:
+			<-p.idle
+			return
 		case <-ctx.Done():
 			<-p.idle
 			return

@@ -24,7 +24,7 @@ func TestJobsDoNotWaitForEachOther(t *testing.T) {
 		for range jobs {
 			p.Do(ctx, time.Second)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(patience / 2)
 		if most.Load() != jobs || done.Load() != jobs || len(p.idle) != kept {
 			t.Errorf("%d at once, %d done, %d wait; want %d, %d, %d", most.Load(), done.Load(), len(p.idle), jobs, jobs, kept)
 		}
@@ -34,6 +34,11 @@ func TestJobsDoNotWaitForEachOther(t *testing.T) {
 		}
 		if len(p.idle) != 0 {
 			t.Errorf("%d still wait though there was work for all", len(p.idle))
+		}
+		time.Sleep(2 * patience)
+		synctest.Wait()
+		if len(p.idle) != 0 {
+			t.Errorf("%d still wait though nothing came for two minutes", len(p.idle))
 		}
 		cancel()
 		p.Do(ctx, time.Second) // after the end, too

@@ -3,7 +3,8 @@
 // The runtime collects whenever the heap has grown by as much as was alive after the last collection. A node with few calls
 // has a small heap, so a load would have it collected many times a second, for the sake of a few megabytes. Here the heap
 // may grow by Headroom more than that, and half as much again as it holds: on a node with 1,000 calls a second the collector's
-// share of the CPU falls by a third. Whoever sets GOGC or GOMEMLIMIT decides himself.
+// share of the CPU falls by a third. When the busy time is over, what it took goes back to the system. Whoever sets GOGC or
+// GOMEMLIMIT decides himself.
 package heap
 
 import (
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 const (
@@ -20,6 +22,8 @@ const (
 
 	growth = 150  // percent of what is alive, on top of the headroom
 	most   = 1000 // percent: a heap that is nearly empty needs no more
+
+	quiet = time.Minute // between two collections of a node with little to do; the runtime makes one every two minutes
 )
 
 // percentFor is the value for debug.SetGCPercent when live bytes are alive.
@@ -28,7 +32,9 @@ func percentFor(live uint64) int {
 }
 
 // Run adjusts the collector after each collection until ctx ends; then it restores what was.
-func Run(ctx context.Context) error {
+func Run(ctx context.Context) error { return run(ctx, quiet) }
+
+func run(ctx context.Context, quiet time.Duration) error {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		<-ctx.Done()
 		return nil
@@ -39,6 +45,7 @@ func Run(ctx context.Context) error {
 	set := percentFor(live())
 	before := debug.SetGCPercent(set)
 	defer debug.SetGCPercent(before)
+	last := time.Now()
 	for {
 		select {
 		case <-ended:
@@ -49,6 +56,10 @@ func Run(ctx context.Context) error {
 			debug.SetGCPercent(want)
 			set = want
 		}
+		if time.Since(last) >= quiet {
+			debug.FreeOSMemory() // which collects, and so comes round here again, too soon to do so once more
+		}
+		last = time.Now()
 	}
 }
 
