@@ -32,6 +32,7 @@ func Start(t testing.TB, dir string, env []string, name string, args ...string) 
 	t.Helper()
 	p := &Process{t: t, cmd: exec.Command(name, args...), done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = dir, append(os.Environ(), env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that Kill finds what it started in its turn
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
@@ -144,9 +145,10 @@ func (p *Process) Wait(within time.Duration) int {
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Kill ends the program as a crash would.
+// Kill ends the program as a crash would, with all that it started: some, like Kamailio, are many processes, of which those
+// left behind would keep the output open for ever.
 func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill()
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error says that nobody is left
 	<-p.done
 }
 
