@@ -74,8 +74,10 @@ func run(ctx context.Context, o options) error {
 	if err := rig.Ready(ctx, socket(dir)); err != nil {
 		return err
 	}
-	const warm = 500
-	if _, err := s.Run(ctx, warm, min(o.rate, 50)); err != nil { // what is made once is made now
+	rig.Pause(ctx, time.Second) // what was provisioned last is known everywhere
+	// What is made once is made now, and the ring of SIP messages that the pages show is full.
+	const warm = 4000
+	if _, err := s.Run(ctx, warm, o.rate); err != nil {
 		return err
 	}
 	before, err := settled(ctx, p, dir, o.rest)
@@ -102,7 +104,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("read the books: %w", err)
 	}
 	fmt.Printf("%d records, %d events\n", len(b.Records), len(b.Events))
-	if err := errors.Join(b.Check(), swarm.Verify(results, b.Records), after.comparedWith(before)); err != nil {
+	if err := errors.Join(b.Check(), swarm.Verify(results, b.Records), after.comparedWith(before, len(b.Events)+len(b.Records))); err != nil {
 		return err
 	}
 	fmt.Println("the books balance")
@@ -120,13 +122,24 @@ func (s state) String() string {
 	return fmt.Sprintf("goroutines %d  live heap %.1f MB  RSS %.0f MB  calls %d", s.goroutines, s.live, s.rss, s.calls)
 }
 
-// comparedWith allows for what a JetStream of so many events needs to know of them: a few bytes an event in the heap.
-func (s state) comparedWith(before state) error {
-	switch {
+const (
+	idle = 80 // goroutines that are kept for the next call, and a few of the runtime's
+
+	// perEvent is what the JetStream keeps in memory of each event in a stream, as the subject of each call's event is its
+	// own: bounded by the streams' limits, not by calls.
+	perEvent = 300 // bytes
+	slack    = 10  // MB
+)
+
+// comparedWith says what did not come back, after so many events were stored.
+func (s state) comparedWith(before state, events int) error {
+	switch most := before.live + slack + perEvent*float64(events)/1e6; {
 	case s.calls > 0:
 		return fmt.Errorf("%d calls are left", s.calls)
-	case s.goroutines > before.goroutines+10:
+	case s.goroutines > before.goroutines+idle:
 		return fmt.Errorf("%d goroutines, %d before", s.goroutines, before.goroutines)
+	case s.live > most:
+		return fmt.Errorf("%.1f MB are alive in the heap, %.1f MB before; at most %.1f MB would be the JetStream's", s.live, before.live, most)
 	}
 	return nil
 }
