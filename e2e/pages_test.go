@@ -83,13 +83,14 @@ func (w *window) text(selector string) string {
 	return eval[string](w, fmt.Sprintf(`document.querySelector(%q)?.innerText ?? ""`, selector))
 }
 
-// sees waits until the first element that matches shows a text.
+// sees waits until the first element that matches shows a text, and the page is there to its end: a busy browser shows the head of a
+// page before it has read the rest.
 func (w *window) sees(selector, want string) {
 	w.t.Helper()
 	peer.Poll(w.t, 20*time.Second, func() error {
 		ctx, cancel := context.WithTimeout(w.ctx, 10*time.Second)
 		defer cancel()
-		got, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`document.querySelector(%q)?.innerText ?? ""`, selector)))
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[string](fmt.Sprintf(`document.readyState === "complete" ? document.querySelector(%q)?.innerText ?? "" : ""`, selector)))
 		if err != nil || !strings.Contains(got, want) {
 			return fmt.Errorf("%s shows %q (%v), want %q", selector, got, err, want)
 		}
@@ -154,6 +155,7 @@ func TestPagesShowACall(t *testing.T) {
 	w.open("/t/demo/cdrs")
 	w.do(chromedp.Click(`tbody a[href$="/calls/` + record.CallUUID + `"]`))
 	w.sees("h1", "1001 to 1002")
+	w.sees(".ladder-body", "Released")
 	w.shoot("e2e-ladder")
 	checkLadder(t, w)
 
