@@ -26,6 +26,7 @@ type CDRQuery struct {
 	From    time.Time     // start of the call, inclusive
 	Until   time.Time     // exclusive
 	MinTalk time.Duration // from answer to end
+	MaxMOS  float64       // the lowest score of the voice is known and at most this; 0 selects everything
 	Limit   int           // 1 to 1000; 0 = 100
 	After   string        // Next of the page before
 }

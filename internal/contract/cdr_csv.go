@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +15,14 @@ import (
 	"parley/internal/voice"
 )
 
-// cdrColumns are the columns of the CSV export, and what stands in them.
-var cdrColumns = []struct {
+// cdrColumn is a column of the CSV export, and what stands in it.
+type cdrColumn struct {
 	name string
 	cell func(r *voice.CDR) string
-}{
+}
+
+// cdrColumns are all columns. New ones go to the end, so that who reads by place need not change.
+var cdrColumns = slices.Concat([]cdrColumn{
 	{"call_uuid", func(r *voice.CDR) string { return r.CallUUID }},
 	{"start", func(r *voice.CDR) string { return csvTime(r.Start) }},
 	{"ringing", func(r *voice.CDR) string { return csvTime(r.Ringing) }},
@@ -40,6 +44,58 @@ var cdrColumns = []struct {
 	{"node", func(r *voice.CDR) string { return r.Node }},
 	{"sip_call_id", func(r *voice.CDR) string { return r.SIPCallID }},
 	{"events", func(r *voice.CDR) string { return strconv.FormatUint(r.Events, 10) }},
+	{"worst_mos", func(r *voice.CDR) string { return csvScore(r.WorstMOS()) }},
+},
+	mediaColumns("caller", func(r *voice.CDR) *voice.MediaQuality { return r.CallerMedia }),
+	mediaColumns("callee", func(r *voice.CDR) *voice.MediaQuality { return r.CalleeMedia }),
+)
+
+// mediaColumns are those about the voice of one side: received is what it sent, as it arrived at the platform; sent what
+// it was sent, as it says it arrived.
+func mediaColumns(side string, of func(*voice.CDR) *voice.MediaQuality) []cdrColumn {
+	columns := []cdrColumn{{side + "_round_trip_ms", func(r *voice.CDR) string {
+		if q := of(r); q != nil {
+			return csvFigure(q.RoundTrip)
+		}
+		return ""
+	}}}
+	for _, way := range []struct {
+		name string
+		of   func(*voice.MediaQuality) *voice.VoiceQuality
+	}{
+		{"received", func(q *voice.MediaQuality) *voice.VoiceQuality { return &q.Received }},
+		{"sent", func(q *voice.MediaQuality) *voice.VoiceQuality { return &q.Sent }},
+	} {
+		add := func(name string, cell func(*voice.VoiceQuality) string) {
+			columns = append(columns, cdrColumn{side + "_" + way.name + "_" + name, func(r *voice.CDR) string {
+				if q := of(r); q != nil {
+					return cell(way.of(q))
+				}
+				return ""
+			}})
+		}
+		add("codec", func(q *voice.VoiceQuality) string { return q.Codec })
+		add("packets", func(q *voice.VoiceQuality) string { return strconv.FormatUint(q.Packets, 10) })
+		add("loss_percent", func(q *voice.VoiceQuality) string { return csvFigure(q.Loss) })
+		add("jitter_ms", func(q *voice.VoiceQuality) string { return csvFigure(q.Jitter) })
+		add("mos", func(q *voice.VoiceQuality) string { return csvScore(q.MOS()) })
+	}
+	return columns
+}
+
+// csvFigure is empty for what is not known.
+func csvFigure(f *float64) string {
+	if f == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*f, 'f', 2, 64)
+}
+
+func csvScore(mos float64) string {
+	if mos == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(mos, 'f', 2, 64)
 }
 
 // CDRContentType is the media type of what CDRCSV writes (RFC 4180 §3).

@@ -118,6 +118,9 @@ type CDR struct {
 	Reason     string        `json:"reason,omitempty"` // in words, for a person
 	SIPCallID  string        `json:"sip_call_id"`      // Call-ID of the caller's dialog
 	Events     uint64        `json:"events"`           // number of events published for the call
+
+	CallerMedia *MediaQuality `json:"caller_media,omitempty"` // how its voice was; nil when it did not go through the platform
+	CalleeMedia *MediaQuality `json:"callee_media,omitempty"`
 }
 
 // Outcome is how a call attempt ended.

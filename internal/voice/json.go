@@ -68,6 +68,8 @@ func (r *CDR) AppendJSON(dst []byte) []byte {
 	o.some("reason", r.Reason)
 	o.string("sip_call_id", r.SIPCallID)
 	o.uint("events", r.Events)
+	o.media("caller_media", r.CallerMedia)
+	o.media("callee_media", r.CalleeMedia)
 	return append(o.dst, '}')
 }
 
@@ -102,6 +104,15 @@ func (o *object) time(name string, value time.Time) {
 		value = time.Time{}
 	}
 	o.dst = append(value.AppendFormat(append(o.name(name), '"'), time.RFC3339Nano), '"')
+}
+
+// media leaves out what is not there.
+func (o *object) media(name string, q *MediaQuality) {
+	if q == nil {
+		return
+	}
+	b, _ := json.Marshal(q) // plain numbers and a string cannot fail
+	o.dst = append(o.name(name), b...)
 }
 
 // appendString takes the short way for what needs no escape, which is nearly everything.

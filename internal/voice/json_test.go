@@ -22,6 +22,11 @@ func fill(r *rand.Rand, v reflect.Value) {
 			if r.IntN(2) == 0 {
 				f.Set(reflect.ValueOf(map[string]string{"b": texts[r.IntN(len(texts))], "a": "x"}))
 			}
+		case *MediaQuality:
+			if r.IntN(2) == 0 {
+				loss := r.Float64()
+				f.Set(reflect.ValueOf(&MediaQuality{RoundTrip: &loss, Sent: VoiceQuality{Codec: texts[r.IntN(len(texts))], Packets: 7, Loss: &loss}}))
+			}
 		default:
 			switch f.Kind() {
 			case reflect.String:

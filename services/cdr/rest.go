@@ -27,6 +27,7 @@ type (
 		Type    string    `query:"type" enum:"internal,inbound,outbound,consult" doc:"Which way it went"`
 		From    time.Time `query:"from" doc:"Calls that began then or later (RFC 3339)"`
 		Until   time.Time `query:"until" doc:"Calls that began before (RFC 3339)"`
+		MaxMOS  float64   `query:"max_mos" minimum:"1" maximum:"5" doc:"Calls whose lowest mean opinion score, of either side and direction, is known and at most this"`
 		MinTalk int       `query:"min_talk" minimum:"0" maximum:"31536000" doc:"Least time from answer to end, in seconds"`
 	}
 	listInput struct {
@@ -83,7 +84,7 @@ func mayRead(ctx context.Context, tenant string) error {
 func (f *Filter) query() contract.CDRQuery {
 	return contract.CDRQuery{
 		Tenant: f.Tenant, Text: f.Text, Caller: f.Caller, Dialled: f.Dialled, Trunk: f.Trunk, Outcome: voice.Outcome(f.Outcome), Type: types[f.Type],
-		From: f.From, Until: f.Until, MinTalk: time.Duration(f.MinTalk) * time.Second,
+		From: f.From, Until: f.Until, MinTalk: time.Duration(f.MinTalk) * time.Second, MaxMOS: f.MaxMOS,
 	}
 }
 

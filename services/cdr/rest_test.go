@@ -55,6 +55,9 @@ func withRecords(t testing.TB, store *cdrs.Store, meddle func(table) table) stri
 			r.Type, r.Talk = voice.CallInbound, time.Hour
 		case 9:
 			r.Tenant = "acme"
+		case 11:
+			loss := 12.5
+			r.CalleeMedia = &voice.MediaQuality{Sent: voice.VoiceQuality{Codec: "PCMA", Packets: 900, Loss: &loss, MOSLQ: 2.71}}
 		}
 		records = append(records, r)
 	}
@@ -143,12 +146,14 @@ func TestRESTListsAndFilters(t *testing.T) {
 			"from=" + at(97):                      {"call-000099", "call-000098", "call-000097"},
 			"from=" + at(50) + "&until=" + at(51): {"call-000050"},
 			"text=nobody":                         nil,
+			"max_mos=3.1":                         {"call-000011"},
+			"max_mos=2.7":                         nil,
 		} {
 			if got := list(query); !slices.Equal(got, want) {
 				t.Errorf("%s: %v, want %v", query, got, want)
 			}
 		}
-		for _, query := range []string{"outcome=good", "type=5", "min_talk=-1", "min_talk=x", "from=yesterday", "limit=0", "limit=1001", "after=x", "colour=red", "text=" + strings.Repeat("x", 65)} {
+		for _, query := range []string{"outcome=good", "type=5", "min_talk=-1", "min_talk=x", "max_mos=0", "max_mos=6", "from=yesterday", "limit=0", "limit=1001", "after=x", "colour=red", "text=" + strings.Repeat("x", 65)} {
 			if resp, body, _ := get(t, "super", base+"?"+query); resp.StatusCode != 422 {
 				t.Errorf("GET ?%s = %d %s, want 422", query, resp.StatusCode, body)
 			}
@@ -173,6 +178,21 @@ func TestCSVExport(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"call_uuid": "call-000007", "start": record(7).Start.Format("2006-01-02T15:04:05.000Z"), "caller_name": `'=cmd("x"), Inc.`, "outcome": "busy",
+	} {
+		if i := slices.Index(rows[0], name); i < 0 || rows[1][i] != want {
+			t.Errorf("column %s of %v, want %q", name, rows[1], want)
+		}
+	}
+	_, body, err = get(t, "super", base+"?max_mos=3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err = csv.NewReader(strings.NewReader(body)).ReadAll(); err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, %v, want the names and one record:\n%s", len(rows), err, body)
+	}
+	for name, want := range map[string]string{
+		"worst_mos": "2.71", "callee_sent_codec": "PCMA", "callee_sent_packets": "900", "callee_sent_loss_percent": "12.50", "callee_sent_mos": "2.71",
+		"callee_sent_jitter_ms": "", "callee_received_loss_percent": "", "callee_round_trip_ms": "", "caller_sent_packets": "",
 	} {
 		if i := slices.Index(rows[0], name); i < 0 || rows[1][i] != want {
 			t.Errorf("column %s of %v, want %q", name, rows[1], want)

@@ -191,7 +191,7 @@ func (s *Service) List(ctx context.Context, q contract.CDRQuery) (contract.CDRPa
 	}
 	page, err := s.store.List(ctx, cdrs.Query{
 		Tenant: q.Tenant, Text: q.Text, Caller: q.Caller, Dialled: q.Dialled, Trunk: q.Trunk, Outcome: q.Outcome, Type: q.Type,
-		From: q.From, Until: q.Until, MinTalk: q.MinTalk, After: q.After, Limit: q.Limit,
+		From: q.From, Until: q.Until, MinTalk: q.MinTalk, MaxMOS: q.MaxMOS, After: q.After, Limit: q.Limit,
 	})
 	return contract.CDRPage{Records: page.Records, Next: page.Next}, err
 }

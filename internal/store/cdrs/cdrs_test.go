@@ -3,12 +3,14 @@ package cdrs
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"parley/internal/store/sqldb"
 	"parley/internal/voice"
 )
 
@@ -92,10 +94,16 @@ func TestRecordComesBackAsItWas(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func() *Store) {
 		s := open()
 		full := record(1)
+		loss, late := 1.25, 40.5
+		full.CallerMedia = &voice.MediaQuality{
+			Received:  voice.VoiceQuality{Codec: "PCMA", Packets: 3000, Loss: &loss, MOSLQ: 4.1, MOSCQ: 3.9},
+			Sent:      voice.VoiceQuality{Codec: "PCMA", Packets: 2990},
+			RoundTrip: &late,
+		}
 		bare := voice.CDR{CallUUID: "bare", Tenant: "demo", Start: epoch}
 		insert(t, s, 2, full, bare)
 		for _, want := range []voice.CDR{full, bare} {
-			if got, err := s.Get(t.Context(), "demo", want.CallUUID); err != nil || got != want {
+			if got, err := s.Get(t.Context(), "demo", want.CallUUID); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("Get = %+v, %v, want\n%+v", got, err, want)
 			}
 		}
@@ -105,6 +113,46 @@ func TestRecordComesBackAsItWas(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A table that an earlier version has made gets the columns it lacks, and what stands in it stays.
+func TestTablesOfAnEarlierVersion(t *testing.T) {
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			dsn, dir := "", t.TempDir()
+			if kind == "postgres" {
+				dsn = postgres.Database(t)
+			}
+			old, err := sqldb.Open(dsn, dir, sqliteFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := schema
+			before.Versions = schema.Versions[:2]
+			if err := old.Migrate(t.Context(), before); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := old.Write.ExecContext(t.Context(), `INSERT INTO cdrs VALUES ('u', 'demo', 't', 'n1', 1, '1001', '', '1002', '1002', '', '',
+				1000000, 0, 0, 2000000, 0, 'busy', 486, 'callee', '', 'abc', 3, '1001')`); err != nil {
+				t.Fatal(err)
+			}
+			if err := old.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(t.Context(), dsn, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close() //nolint:errcheck // the test is over
+			insert(t, s, 1, record(1))
+			if r, err := s.Get(t.Context(), "demo", "u"); err != nil || r.Status != 486 || r.CallerMedia != nil || r.CalleeMedia != nil {
+				t.Errorf("Get = %+v, %v, want the record as it was", r, err)
+			}
+			if got := read(t, s, Query{Tenant: "demo", Limit: 10}); len(got) != 2 {
+				t.Errorf("%v, want the old record and the new one", got)
+			}
+		})
+	}
 }
 
 func TestInsertTwiceChangesNothing(t *testing.T) {
@@ -200,6 +248,11 @@ func TestFilters(t *testing.T) {
 		rs[3].Tenant = "other"
 		rs[4].CallerName = "100% _Bruno_ O'Neil"
 		rs[5].Answered = "back\\slash"
+		scored := func(mos float64) *voice.MediaQuality {
+			return &voice.MediaQuality{Sent: voice.VoiceQuality{MOSLQ: mos}}
+		}
+		rs[2].CallerMedia, rs[2].CalleeMedia = scored(4.41), scored(2.5)
+		rs[7].CalleeMedia, rs[8].CallerMedia, rs[9].CallerMedia = scored(4.0), scored(4.2), scored(0)
 		rs[5].TrunkIn, rs[6].TrunkIn, rs[6].TrunkOut, rs[8].TrunkOut = "gwB", "gwA", "gwB", "gwB"
 		insert(t, s, 10, rs...)
 		for _, c := range []struct {
@@ -225,6 +278,11 @@ func TestFilters(t *testing.T) {
 			{"until", Query{Until: rs[1].Start}, []int{0}},
 			{"from and until", Query{From: rs[4].Start, Until: rs[6].Start}, []int{5, 4}},
 			{"least talk", Query{MinTalk: 8 * time.Minute}, []int{9, 8}},
+			{"worst score", Query{MaxMOS: 3.6}, []int{2}},
+			{"worst score, at most 4", Query{MaxMOS: 4}, []int{7, 2}},
+			{"worst score, at most 4, page by page", Query{MaxMOS: 4, Limit: 1}, []int{7, 2}},
+			{"any score that is known", Query{MaxMOS: 5}, []int{8, 7, 2}},
+			{"worst score by a trunk", Query{MaxMOS: 4.3, Trunk: "gwB"}, []int{8}},
 			{"part of the caller", Query{Text: "007"}, []int{7}},
 			{"part of the dialled", Query{Text: "2008"}, []int{8}},
 			{"name, any case", Query{Text: "bRUNO"}, []int{4}},

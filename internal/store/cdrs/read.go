@@ -28,8 +28,9 @@ type Query struct {
 	From    time.Time // start of the call, inclusive
 	Until   time.Time // exclusive
 	MinTalk time.Duration
-	After   string // Next of the page before
-	Limit   int    // at most MaxPage
+	MaxMOS  float64 // the lowest score of the call is known and at most this; 0 chooses everything
+	After   string  // Next of the page before
+	Limit   int     // at most MaxPage
 }
 
 // Page is some records, newest first. Next is the After of the page that follows, "" when none does.
@@ -115,6 +116,15 @@ func (q *Query) filter() (where string, args []any, err error) {
 	if q.MinTalk > 0 {
 		and(`talk_us >= ?`, q.MinTalk.Microseconds())
 	}
+	if q.MaxMOS > 0 {
+		most := hundredths(q.MaxMOS)
+		if most <= 400 { // the index of these is used only when its own words stand here
+			and(poor)
+		} else {
+			and(`worst_mos > 0`)
+		}
+		and(`worst_mos <= ?`, most)
+	}
 	if q.Text != "" {
 		and(`search LIKE ? ESCAPE '\'`, sqldb.Like(oneLine(clean(q.Text))))
 	}
@@ -147,10 +157,14 @@ func parseCursor(s string) (start int64, callUUID string, err error) {
 
 func scan(scan func(...any) error) (voice.CDR, error) {
 	var r voice.CDR
-	var start, ringing, answer, end, talk, events int64
+	var start, ringing, answer, end, talk, events, worst int64
+	var media string
 	err := scan(&r.CallUUID, &r.Tenant, &r.ThreadID, &r.Node, &r.Type, &r.Caller, &r.CallerName, &r.Dialled, &r.Answered, &r.TrunkIn, &r.TrunkOut,
-		&start, &ringing, &answer, &end, &talk, &r.Outcome, &r.Status, &r.EndedBy, &r.Reason, &r.SIPCallID, &events)
+		&start, &ringing, &answer, &end, &talk, &r.Outcome, &r.Status, &r.EndedBy, &r.Reason, &r.SIPCallID, &events, &media, &worst)
 	r.Start, r.Ringing, r.Answer, r.End = fromMicro(start), fromMicro(ringing), fromMicro(answer), fromMicro(end)
 	r.Talk, r.Events = time.Duration(talk)*time.Microsecond, uint64(max(events, 0))
+	if err == nil {
+		err = readMedia(&r, media)
+	}
 	return r, err
 }
