@@ -1,7 +1,12 @@
 package secure
 
 import (
+	"context"
+	"net/netip"
+	"runtime"
 	"testing"
+
+	"github.com/pion/dtls/v3"
 )
 
 // BenchmarkSDES is what a packet of G.711, 160 bytes of audio, costs: to protect, and to open again.
@@ -56,5 +61,83 @@ func BenchmarkSDES(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkHandshake is a whole handshake, both sides of it, without a network; ours is a little more than half. What a
+// guard takes while the peer may still ask for our last message is told beside it.
+func BenchmarkHandshake(b *testing.B) {
+	ours, theirs := identities(b)
+	terms := Terms{Setup: Passive, Fingerprints: []Fingerprint{theirs.Fingerprint()}}
+	shake := func() (*DTLS, *dtls.Conn) {
+		d, outcomes := guardFor(b, ours, terms)
+		var w *wire
+		w = newWire(peerAddr, func(p []byte, _ netip.AddrPort) {
+			d.Handle(p, peerAddr, func(p []byte, to netip.AddrPort) { w.put(p, to, w.reply) })
+		})
+		var opts []dtls.ClientOption
+		for _, o := range peerOptions(theirs, ours, bothProfiles...) {
+			opts = append(opts, o)
+		}
+		c, err := dtls.ClientWithOptions(w, w.RemoteAddr(), opts...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := c.HandshakeContext(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		if err := receive(b, "the outcome", outcomes); err != nil {
+			b.Fatal(err)
+		}
+		return d, c
+	}
+	end := func(d *DTLS, c *dtls.Conn) {
+		d.Close()
+		d.running.Wait()
+		_ = c.Close()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		end(shake())
+	}
+	const standing = 50
+	var guards []*DTLS
+	before := memory()
+	for range standing {
+		d, c := shake()
+		_ = c.Close()
+		guards = append(guards, d)
+	}
+	b.ReportMetric(float64(memory()-before)/standing, "B/fresh")
+	for _, d := range guards {
+		d.Close()
+		d.running.Wait()
+	}
+}
+
+// memory is what the heap and the stacks take.
+func memory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// BenchmarkCheck is a check of ICE: the peer's, one that a stranger forged, and one of somebody who knows no name.
+func BenchmarkCheck(b *testing.B) {
+	ours, theirs := NewCredentials(), NewCredentials()
+	for name, datagram := range map[string][]byte{
+		"good": ask(b, ours, theirs, controlling, nominating), "forged": ask(b, Credentials{ours.Ufrag, theirs.pwd}, theirs, controlling),
+		"stranger": ask(b, theirs, ours, controlling),
+	} {
+		b.Run(name, func(b *testing.B) {
+			a := newAgent(ours, theirs)
+			defer a.close()
+			b.ReportAllocs()
+			for b.Loop() {
+				a.tokens = checkBurst
+				a.handle(datagram, peerAddr, func([]byte, netip.AddrPort) {})
+			}
+		})
 	}
 }

@@ -1,0 +1,382 @@
+package secure
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3"
+)
+
+const (
+	handshakeFor = 30 * time.Second       // how long a handshake may take
+	lingerFor    = 20 * time.Second       // how long afterwards a peer may ask again for our last message
+	repeatAfter  = 200 * time.Millisecond // what was not answered is sent again, then after twice the time, and so on
+	maxPeers     = 3                      // addresses that may shake hands with one guard at a time, one of which is the peer's
+	fragment     = 1200                   // bytes of a datagram with handshake messages
+)
+
+// First bytes of a DTLS record (RFC 6347 §4.1, §4.3.2).
+const (
+	recordHandshake     = 22
+	recordHeader        = 13
+	typeClientHello     = 1
+	firstSTUN, lastSTUN = 0, 3 // of a datagram (RFC 7983 §7)
+	firstDTLS, lastDTLS = 20, 63
+)
+
+// keyLabel is what the keys of SRTP are exported by (RFC 5764 §4.2).
+const keyLabel = "EXTRACTOR-dtls_srtp"
+
+// Setup is who begins a handshake, as a=setup has it (RFC 4145 §4, RFC 5763 §5).
+type Setup string
+
+// The roles that matter here.
+const (
+	ActPass Setup = "actpass" // either; what an offer says
+	Active  Setup = "active"
+	Passive Setup = "passive"
+)
+
+// AnswerSetup is our role when the peer offers theirs: we let the peer begin if it will, since a peer behind a NAT is
+// reached only after it spoke. RFC 5763 would rather have the answerer active, and allows both.
+func AnswerSetup(offered Setup) (Setup, error) {
+	switch offered {
+	case ActPass, Active:
+		return Passive, nil
+	case Passive:
+		return Active, nil
+	}
+	return "", fmt.Errorf("a=setup:%.20s in an offer: want actpass, active or passive", offered)
+}
+
+// AcceptSetup is our role when we offered actpass.
+func AcceptSetup(answered Setup) (Setup, error) {
+	switch answered {
+	case Active:
+		return Passive, nil
+	case Passive:
+		return Active, nil
+	}
+	return "", fmt.Errorf("a=setup:%.20s in an answer: want active or passive", answered)
+}
+
+// Terms are what both sides said about DTLS and ICE in one offer and answer.
+type Terms struct {
+	Setup         Setup         // ours, [Active] or [Passive]
+	Fingerprints  []Fingerprint // of the peer's certificate, which must match one
+	Local, Remote Credentials   // of ICE; zero when the peer has none
+}
+
+func (t Terms) ice() bool { return t.Local.Ufrag != "" && t.Remote.Ufrag != "" }
+
+// ErrNewAssociation says that terms differ so much that they want a guard of their own (RFC 8842 §4).
+var ErrNewAssociation = errors.New("the terms want a new DTLS association")
+
+// DTLS guards a leg with keys from a DTLS handshake with the peer (RFC 5763, RFC 5764), in which both show the certificates
+// that their SDP announced. With ICE only an address that knows the password of the call is listened to; without, an
+// address may try, [maxPeers] at a time, and the first one with the right certificate is the peer. A handshake that fails
+// makes room for the next one.
+type DTLS struct {
+	identity *Identity
+	outcome  func(error)     // told how each handshake ended
+	ctx      context.Context // of the handshakes, which begin with datagrams and end with the guard
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	session  session
+	ice      *agent // nil: none
+
+	mu     sync.Mutex // guards all below
+	terms  Terms
+	shakes []*handshake // under way, or done and lingering
+	done   bool         // the keys are there
+	closed bool
+}
+
+// handshake is one association that may become the one.
+type handshake struct {
+	from netip.AddrPort // zero with ICE: the addresses that ICE admits are one peer
+	wire *wire
+}
+
+// NewDTLS makes a guard. outcome, which may be nil, is told of each handshake from a goroutine of its own: nil when the
+// keys are there.
+func NewDTLS(identity *Identity, t Terms, outcome func(error)) (*DTLS, error) {
+	if len(t.Fingerprints) == 0 {
+		return nil, fmt.Errorf("DTLS without a=fingerprint: %w", ErrUnsupported)
+	}
+	if t.Setup != Active && t.Setup != Passive {
+		return nil, fmt.Errorf("DTLS with a=setup:%.20s of ours: want active or passive", t.Setup)
+	}
+	if outcome == nil {
+		outcome = func(error) {}
+	}
+	d := &DTLS{identity: identity, outcome: outcome, terms: t}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if t.ice() {
+		d.ice = newAgent(t.Local, t.Remote)
+	}
+	return d, nil
+}
+
+// Agree takes the terms of a re-INVITE. The association goes on when certificate and role stay; ICE may start again. Else it
+// says [ErrNewAssociation].
+func (d *DTLS) Agree(t Terms) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.Setup != d.terms.Setup || !slices.Equal(t.Fingerprints, d.terms.Fingerprints) || t.ice() != d.terms.ice() {
+		return ErrNewAssociation
+	}
+	if t.ice() && (t.Local != d.terms.Local || t.Remote != d.terms.Remote) {
+		d.ice.restart(t.Local, t.Remote)
+	}
+	d.terms = t
+	return nil
+}
+
+// Begin starts the handshake towards a peer without ICE, when that is up to us. With ICE it starts by itself, when the
+// peer has nominated an address.
+func (d *DTLS) Begin(to netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.terms.Setup == Active && d.ice == nil && to.IsValid() {
+		d.shakeLocked(to, to, reply)
+	}
+}
+
+// Handle takes what is neither RTP nor RTCP. reply may be called before it returns, and as long as there are handshakes from
+// other goroutines.
+func (d *DTLS) Handle(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	switch {
+	case len(b) == 0:
+	case b[0] >= firstSTUN && b[0] <= lastSTUN && d.ice != nil:
+		if d.ice.handle(b, from, reply) {
+			d.nominated(reply)
+		}
+	case b[0] >= firstDTLS && b[0] <= lastDTLS && (d.ice == nil || d.ice.admits(from)):
+		d.record(b, from, reply)
+	}
+}
+
+// nominated starts the handshake when it is up to us and there is an address for it.
+func (d *DTLS) nominated(reply func([]byte, netip.AddrPort)) {
+	to, _ := d.ice.peer()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.terms.Setup == Active && to.IsValid() {
+		d.shakeLocked(netip.AddrPort{}, to, reply)
+	}
+}
+
+// record gives a datagram to the handshake it belongs to, or lets it begin one.
+func (d *DTLS) record(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	key := from
+	if d.ice != nil {
+		key = netip.AddrPort{}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.IndexFunc(d.shakes, func(h *handshake) bool { return h.from == key })
+	if i < 0 && d.terms.Setup == Passive && isClientHello(b) {
+		i = d.shakeLocked(key, from, reply)
+	}
+	if i >= 0 {
+		d.shakes[i].wire.put(b, from, reply)
+	}
+}
+
+// isClientHello tells whether a datagram begins a handshake.
+func isClientHello(b []byte) bool {
+	return len(b) > recordHeader && b[0] == recordHandshake && b[recordHeader] == typeClientHello
+}
+
+// shakeLocked starts a handshake and returns its index, -1 if there may be none now.
+func (d *DTLS) shakeLocked(key, to netip.AddrPort, reply func([]byte, netip.AddrPort)) int {
+	known := slices.ContainsFunc(d.shakes, func(h *handshake) bool { return h.from == key })
+	if d.closed || d.done || known || len(d.shakes) >= maxPeers {
+		return -1
+	}
+	select {
+	case d.identity.slots <- struct{}{}:
+	default:
+		return -1
+	}
+	h := &handshake{from: key, wire: newWire(to, reply)}
+	d.shakes = append(d.shakes, h)
+	t := d.terms
+	d.running.Go(func() { d.run(h, t) })
+	return len(d.shakes) - 1
+}
+
+// run does one handshake and stays a while, so that our last message can be asked for again.
+func (d *DTLS) run(h *handshake, t Terms) {
+	conn, keys, err := d.shake(h, t)
+	<-d.identity.slots
+	if err == nil {
+		err = d.won(h, keys)
+	}
+	keys.local.Key.Wipe()
+	keys.remote.Key.Wipe()
+	if d.ctx.Err() == nil {
+		d.outcome(err)
+	}
+	if err == nil {
+		linger := time.NewTimer(lingerFor)
+		select {
+		case <-linger.C:
+		case <-d.ctx.Done():
+		}
+		linger.Stop()
+	}
+	h.wire.mute()
+	if conn != nil {
+		_ = conn.Close() // its socket is ours and has nothing left to say
+	}
+	_ = h.wire.Close() // never fails
+	d.mu.Lock()
+	d.shakes = slices.DeleteFunc(d.shakes, func(o *handshake) bool { return o == h })
+	d.mu.Unlock()
+}
+
+// keys are what a handshake agrees on.
+type keys struct{ local, remote Crypto }
+
+// won sets the keys of the first handshake that has some. One that is second is nobody's.
+func (d *DTLS) won(h *handshake, k keys) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done || d.closed {
+		return errors.New("DTLS handshake: another one was first, or the call is over")
+	}
+	if err := d.session.agree(k.local, k.remote); err != nil {
+		return err
+	}
+	d.done = true
+	for _, o := range d.shakes {
+		if o != h {
+			_ = o.wire.Close() // never fails; it ends the handshake
+		}
+	}
+	return nil
+}
+
+// shake does the handshake.
+func (d *DTLS) shake(h *handshake, t Terms) (*dtls.Conn, keys, error) {
+	conn, err := d.connect(h, t)
+	if err != nil {
+		return nil, keys{}, err
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, handshakeFor)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return conn, keys{}, fmt.Errorf("DTLS handshake: %w", err)
+	}
+	state, ok := conn.ConnectionState()
+	if !ok {
+		return conn, keys{}, errors.New("DTLS handshake: its state is not to be had")
+	}
+	if err := verify(t.Fingerprints, state.PeerCertificates); err != nil { // again, in case the library forgot to ask
+		return conn, keys{}, err
+	}
+	profile, ok := conn.SelectedSRTPProtectionProfile()
+	if !ok {
+		return conn, keys{}, fmt.Errorf("DTLS without use_srtp: %w", ErrUnsupported)
+	}
+	k, err := export(&state, profile, t.Setup == Active)
+	return conn, k, err
+}
+
+// connect makes a side of an association.
+func (d *DTLS) connect(h *handshake, t Terms) (*dtls.Conn, error) {
+	check := func(certificates [][]byte, _ [][]*x509.Certificate) error {
+		return verify(t.Fingerprints, certificates)
+	}
+	common := []dtls.Option{
+		dtls.WithCertificates(d.identity.certificate), dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithInsecureSkipVerify(true), // nobody signed the certificate; its fingerprint is what counts
+		dtls.WithVerifyPeerCertificate(check), dtls.WithFlightInterval(repeatAfter), dtls.WithMTU(fragment), dtls.WithLoggerFactory(d.identity.quiet),
+	}
+	if t.Setup == Active {
+		var opts []dtls.ClientOption
+		for _, o := range common {
+			opts = append(opts, o)
+		}
+		return dtls.ClientWithOptions(h.wire, h.wire.RemoteAddr(), opts...)
+	}
+	opts := []dtls.ServerOption{dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(d.ice != nil)} // ICE has shown already that the address is the peer's
+	for _, o := range common {
+		opts = append(opts, o)
+	}
+	return dtls.ServerWithOptions(h.wire, h.wire.RemoteAddr(), opts...)
+}
+
+// export takes the keys of SRTP out of an association (RFC 5764 §4.2): those of the client, those of the server, then the
+// salts.
+func export(state *dtls.State, profile dtls.SRTPProtectionProfile, client bool) (keys, error) {
+	suite := CM80
+	if profile == dtls.SRTP_AEAD_AES_128_GCM {
+		suite = GCM128
+	}
+	salt := suite.saltSize()
+	material, err := state.ExportKeyingMaterial(keyLabel, nil, 2*(keySize+salt))
+	if err != nil {
+		return keys{}, fmt.Errorf("keys of DTLS: %w", err)
+	}
+	defer clear(material)
+	masters, salts := material[:2*keySize], material[2*keySize:]
+	ofClient, errClient := keyOf(suite, masters[:keySize], salts[:salt])
+	ofServer, errServer := keyOf(suite, masters[keySize:], salts[salt:])
+	if err := errors.Join(errClient, errServer); err != nil {
+		return keys{}, err
+	}
+	k := keys{Crypto{Suite: suite, Key: ofServer}, Crypto{Suite: suite, Key: ofClient}}
+	if client {
+		k.local, k.remote = k.remote, k.local
+	}
+	return k, nil
+}
+
+// Protect appends the packet, encrypted, to dst. packet may be dst[:0] made longer, and overlaps dst in no other way.
+func (d *DTLS) Protect(dst, packet []byte, rtcp bool) ([]byte, error) {
+	if d.ice != nil {
+		if _, wanted := d.ice.peer(); !wanted {
+			return dst, ErrConsent
+		}
+	}
+	return d.session.out.protect(dst, packet, rtcp)
+}
+
+// Unprotect appends what a packet of the peer says to dst, or tells that it is none.
+func (d *DTLS) Unprotect(dst, packet []byte, rtcp bool) ([]byte, error) {
+	return d.session.in.unprotect(dst, packet, rtcp)
+}
+
+// Peer is the address that the peer nominated; zero without ICE, and before.
+func (d *DTLS) Peer() netip.AddrPort {
+	if d.ice == nil {
+		return netip.AddrPort{}
+	}
+	to, _ := d.ice.peer()
+	return to
+}
+
+// Close ends what is under way and forgets the keys. It does not wait for the goroutines, which end soon.
+func (d *DTLS) Close() {
+	d.mu.Lock()
+	d.closed = true
+	for _, h := range d.shakes {
+		h.wire.mute()
+	}
+	d.mu.Unlock()
+	d.cancel()
+	if d.ice != nil {
+		d.ice.close()
+	}
+	d.session.close()
+}
