@@ -2,13 +2,15 @@ package plc
 
 import "time"
 
+// Faded is the length of a gap from which on there is silence.
+const Faded = 60 * time.Millisecond
+
 // Times of ITU-T G.711 Appendix I.
 const (
 	shortest  = 5 * time.Millisecond  // pitch period
 	longest   = 15 * time.Millisecond // pitch period
 	likeness  = 20 * time.Millisecond // of sound that is compared to find it
 	step      = 10 * time.Millisecond // after each, one period more is repeated and less is left of it
-	faded     = 60 * time.Millisecond // from here on there is silence
 	blend     = 4 * time.Millisecond  // into the sound after a gap, and more after a longer gap
 	maxBlend  = 10 * time.Millisecond
 	periods   = 3                           // that are repeated at most
@@ -96,7 +98,7 @@ func (c *Concealer) begin() {
 
 // repeat writes the next of the repetition.
 func (c *Concealer) repeat(dst []int16) {
-	if c.lost >= c.samples(faded) {
+	if c.lost >= c.samples(Faded) {
 		clear(dst)
 		c.lost += len(dst)
 		return
@@ -108,7 +110,7 @@ func (c *Concealer) repeat(dst []int16) {
 
 func (c *Concealer) sample() int16 {
 	fade := c.samples(step)
-	total := c.samples(faded)
+	total := c.samples(Faded)
 	n := c.lost
 	c.lost++
 	if n >= total {
