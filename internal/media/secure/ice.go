@@ -90,10 +90,8 @@ const (
 // agent is a lite agent of ICE: it has one address, answers checks, and does what the peer decides (RFC 8445 §2.5). Whoever
 // does not know the password finds nobody here: what RFC 8489 would answer with 400 or 401 is dropped.
 type agent struct {
-	reply []byte // an answer being written; guarded by mu like all below
-
-	mu        sync.Mutex
-	username  string // of the peer's checks
+	mu        sync.Mutex // guards all below
+	username  string     // of the peer's checks
 	mac       hash.Hash
 	checked   []netip.AddrPort // where good checks came from, latest first
 	nominated netip.AddrPort
@@ -120,31 +118,39 @@ func (a *agent) restart(local, remote Credentials) {
 	a.mac = hmac.New(sha1.New, []byte(local.pwd))
 }
 
-// handle answers a check. It returns whether one came that was good.
+// handle answers a check. It returns whether one came that was good. reply is called without the lock, since it has one of
+// its own, with which others ask for the peer.
 func (a *agent) handle(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) bool {
 	var c check
 	if !c.read(b) {
 		return false
 	}
+	answer, good := a.answer(&c, from)
+	if answer != nil {
+		reply(answer, from)
+	}
+	return good
+}
+
+// answer writes what a check is answered with; nil when that is nothing.
+func (a *agent) answer(c *check, from netip.AddrPort) (b []byte, good bool) {
+	const room = 128 // bytes of the longest answer
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended || string(c.username) != a.username || !a.pay(time.Now()) || !c.genuine(a.mac) {
-		return false
+		return nil, false
 	}
-	good := false
+	b = make([]byte, 0, room)
 	switch {
 	case c.unknowns > 0:
-		a.reply = c.refuse(a.reply, unknownAttribute)
+		b = c.refuse(b, unknownAttribute)
 	case c.controlled: // we never are what decides, so the peer has to
-		a.reply = c.refuse(a.reply, roleConflict)
+		b = c.refuse(b, roleConflict)
 	default:
-		a.reply = c.success(a.reply, from)
-		a.note(&c, from, time.Now())
-		good = true
+		b, good = c.success(b, from), true
+		a.note(c, from, time.Now())
 	}
-	a.reply = finish(a.mac, a.reply)
-	reply(a.reply, from)
-	return good
+	return finish(a.mac, b), good
 }
 
 // pay takes a verification from the bucket.

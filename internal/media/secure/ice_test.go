@@ -197,7 +197,12 @@ func TestConsent(t *testing.T) {
 		confirm := func() {
 			d.Handle(ask(t, mine, yours, controlling, nominating), peerAddr, func([]byte, netip.AddrPort) {})
 		}
-		protect := func() error { _, err := d.Protect(nil, packetOf(t, 7, 1, 20), false); return err }
+		seq := uint16(0)
+		protect := func() error {
+			seq++
+			_, err := d.Protect(nil, packetOf(t, 7, seq, 20), false)
+			return err
+		}
 		for range 5 {
 			confirm()
 			time.Sleep(consentFor - time.Second)

@@ -91,12 +91,34 @@ func TestNoMemoryForStrangers(t *testing.T) {
 		t.Errorf("%d sources are remembered of a stranger", n)
 	}
 	for ssrc := range uint32(2 * maxSources) { // the peer itself may not go on for ever either
+		a.session.out.sent = nil // it may have as many as it likes
 		sent, err := a.Protect(nil, packetOf(t, ssrc, 1, 100), false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err = b.Unprotect(nil, sent, false); ssrc < maxSources && err != nil || ssrc >= maxSources && !errors.Is(err, ErrSources) {
 			t.Fatalf("source %d: %v", ssrc, err)
+		}
+	}
+}
+
+// No two packets go out under one number, whatever the peer whose packets are passed on does with his.
+func TestNumbersAreUsedOnce(t *testing.T) {
+	a, _ := pairOf(t, GCM128)
+	for i, step := range []struct {
+		seq  uint16
+		want error
+	}{
+		{65534, nil}, {65535, nil}, {1, nil}, {1, ErrRepeated}, {0, nil}, {65535, ErrRepeated}, {65472, ErrRepeated}, {65480, nil},
+		{65480, ErrRepeated}, {500, nil}, {437, nil}, {436, ErrRepeated}, {437, ErrRepeated}, {501, nil}, {500, ErrRepeated},
+	} {
+		if _, err := a.Protect(nil, packetOf(t, 7, step.seq, 20), false); !errors.Is(err, step.want) {
+			t.Errorf("step %d, number %d: %v, want %v", i, step.seq, err, step.want)
+		}
+	}
+	for ssrc := range uint32(maxOwn) {
+		if _, err := a.Protect(nil, packetOf(t, 8+ssrc, 1, 20), false); ssrc < maxOwn-1 && err != nil || ssrc == maxOwn-1 && !errors.Is(err, ErrSources) {
+			t.Errorf("source %d of ours: %v", ssrc+1, err)
 		}
 	}
 }

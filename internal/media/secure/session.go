@@ -17,11 +17,14 @@ var (
 	ErrMalformed = errors.New("not a packet of SRTP or SRTCP")
 	ErrForged    = errors.New("not protected by the key that was agreed on, or repeated")
 	ErrSources   = errors.New("too many sources under one key")
+	ErrRepeated  = errors.New("a packet with this number was sent before, or is long overtaken")
 )
 
 const (
 	replayWindow = 128 // packets of a source that may be overtaken; RFC 3711 §3.3.2 wants 64 at least
 	maxSources   = 64  // SSRCs under one key of the peer. A phone takes a new one a re-INVITE at most
+	maxOwn       = 8   // SSRCs of ours under one key; a leg has one
+	sendWindow   = 64  // packets of ours that may be overtaken before they are sent
 	minRTP       = 12  // bytes of the smallest packets
 	minRTCP      = 8
 	expansion    = 32 + maxMKILength // more than protection adds to any packet
@@ -39,6 +42,14 @@ type sender struct {
 	key    Crypto
 	ctx    *srtp.Context // nil: no key
 	header headers
+	sent   []window // of each SSRC of ours
+}
+
+// window remembers which packets of one SSRC were sent under a key.
+type window struct {
+	ssrc uint32
+	top  uint16 // highest sequence number so far
+	mask uint64 // bit n: top-n was sent
 }
 
 // receiver is the direction from the peer.
@@ -76,7 +87,7 @@ func (s *session) agree(local, remote Crypto) error {
 
 func (s *session) close() {
 	s.out.mu.Lock()
-	s.out.ctx = nil
+	s.out.ctx, s.out.sent = nil, nil
 	s.out.key.Key.Wipe()
 	s.out.mu.Unlock()
 	s.in.mu.Lock()
@@ -95,7 +106,32 @@ func (d *sender) agree(c Crypto) error {
 	if err != nil {
 		return err
 	}
-	d.ctx, d.key = ctx, c
+	d.ctx, d.key, d.sent = ctx, c, nil
+	return nil
+}
+
+// first tells whether a packet of RTP has a number that was not sent before, and notes it. What is passed on has the
+// numbers of another peer, and two packets of one number under one key would give the key stream away, and with GCM the
+// means to forge (RFC 3711 §9.1, RFC 7714 §5).
+func (d *sender) first(packet []byte) error {
+	ssrc, seq := binary.BigEndian.Uint32(packet[ssrcAt(false):]), binary.BigEndian.Uint16(packet[2:])
+	i := slices.IndexFunc(d.sent, func(w window) bool { return w.ssrc == ssrc })
+	if i < 0 {
+		if len(d.sent) == maxOwn {
+			return ErrSources
+		}
+		d.sent = append(d.sent, window{ssrc: ssrc, top: seq, mask: 1})
+		return nil
+	}
+	w := &d.sent[i]
+	switch ahead := int16(seq - w.top); {
+	case ahead > 0:
+		w.top, w.mask = seq, w.mask<<ahead|1
+	case ahead <= -sendWindow || w.mask&(1<<-ahead) != 0:
+		return ErrRepeated
+	default:
+		w.mask |= 1 << -ahead
+	}
 	return nil
 }
 
@@ -131,7 +167,7 @@ func (d *sender) protect(dst, packet []byte, rtcp bool) (_ []byte, err error) {
 	var out []byte
 	if rtcp {
 		out, err = d.ctx.EncryptRTCP(dst[n:], packet, &d.header.rtcp)
-	} else {
+	} else if err = d.first(packet); err == nil {
 		out, err = d.ctx.EncryptRTP(dst[n:], packet, &d.header.rtp)
 	}
 	if err != nil {
