@@ -40,6 +40,7 @@ type callView struct {
 	Download        string
 	MayHangUp       bool
 	Ladder          ladder
+	Voice           *voiceView
 	NoTrace         string // why there are no messages
 	Lost            bool
 	Silent          string
@@ -67,7 +68,11 @@ func (s *Server) callOf(ctx context.Context, tenant, uuid string, mayHangUp bool
 	if err2 != nil {
 		return nil, err2
 	}
-	callID := ""
+	spoken, err2 := s.voiceEventsOf(ctx, tenant, uuid)
+	if err2 != nil {
+		return nil, err2
+	}
+	callID, callee := "", ""
 	switch {
 	case err != nil && c.CDR == nil && c.Live == nil:
 		if !errors.Is(err, voice.ErrNotFound) || len(events) == 0 {
@@ -76,9 +81,9 @@ func (s *Server) callOf(ctx context.Context, tenant, uuid string, mayHangUp bool
 		v.NoTrace = "This call has just ended, and its record is being written. Open the page again in a moment."
 		v.Caller, v.Dialled, v.Start = events[0].ANI, events[0].DNIS, events[0].Time
 	case c.CDR != nil:
-		callID = v.over(c.CDR)
+		callID, callee = v.over(c.CDR), cmp.Or(c.CDR.Answered, c.CDR.Dialled)
 	default:
-		callID = v.inProgress(c.Live)
+		callID, callee = v.inProgress(c.Live), cmp.Or(c.Live.Callee, c.Live.Dialled)
 		v.MayHangUp = mayHangUp
 	}
 	switch {
@@ -91,6 +96,7 @@ func (s *Server) callOf(ctx context.Context, tenant, uuid string, mayHangUp bool
 		}
 	}
 	v.Lost, v.Silent = c.Lost && len(c.Messages) > 0, strings.Join(c.Silent, ", ")
+	v.Voice = voiceOf(c.CDR, spoken, v.Caller, party(callee, "called side"))
 	v.Ladder = drawLadder(callID, v.Caller, c.Messages, events)
 	return v, nil
 }
@@ -103,20 +109,22 @@ func (s *Server) liveCall(r *request, tenant, uuid string) (*liveView, error) {
 	mayHangUp := r.who.MayWrite(tenant)
 	topic := live.Topic{Kind: topicCall, Name: fabric.Key(tenant, uuid)}
 	var (
-		last *callView // both parts of one update are of one picture
-		at   time.Time
+		last  *callView // all parts of one update are of one picture
+		at    time.Time
+		taken map[string]bool // parts that were told of it
 	)
 	return &liveView{
-		topic: topic, first: []string{"call-head", "ladder"}, event: "part",
+		topic: topic, first: []string{"call-head", "voice", "ladder"}, event: "part",
 		render: func(ctx context.Context, part string) ([]byte, error) {
-			if last == nil || s.now().Sub(at) > streamPace/2 {
+			if last == nil || taken[part] || s.now().Sub(at) > streamPace/2 {
 				v, err := s.callOf(ctx, tenant, uuid, mayHangUp)
 				if err != nil {
 					return nil, err
 				}
-				last, at = v, s.now()
+				last, at, taken = v, s.now(), map[string]bool{}
 			}
 			v := last
+			taken[part] = true
 			if !v.Live && v.Record == "" { // its record is on its way, and no event tells of its arrival
 				time.AfterFunc(recordSoon, func() { s.hub.Mark(topic, part) })
 			}

@@ -58,6 +58,8 @@ var periods = []period{
 type cdrsView struct {
 	Base, CSV              string
 	Query, Outcome, Period string
+	Voice                  string
+	Voices                 []voiceChoice
 	Trunk, From, Until, TZ string // From and Until are those of the reader's clock, TZ minutes from it to UTC
 	Trunks                 []string
 	Outcomes               []outcomeName
@@ -80,6 +82,7 @@ type cdrRow struct {
 	TrunkIn      string
 	TrunkOut     string
 	Ladder       string // address of its SIP messages
+	Score        score  // the lowest of its voice
 }
 
 func (s *Server) cdrs(r *request) error {
@@ -88,7 +91,7 @@ func (s *Server) cdrs(r *request) error {
 	v := &cdrsView{
 		Base: base, CSV: withQuery(base+".csv", filter), Query: filter.Get("q"), Outcome: filter.Get("outcome"), Period: filter.Get("period"),
 		Outcomes: outcomeNames, Periods: periods, Filtered: len(filter) > 0,
-		Trunk: filter.Get("trunk"), From: filter.Get("from"), Until: filter.Get("until"), TZ: filter.Get("tz"),
+		Voice: filter.Get("voice"), Voices: voiceChoices, Trunk: filter.Get("trunk"), From: filter.Get("from"), Until: filter.Get("until"), TZ: filter.Get("tz"),
 	}
 	var err error
 	if v.Trunks, err = r.trunkNames(v.Trunk); err != nil {
@@ -124,6 +127,10 @@ func (s *Server) cdrQuery(r *request) (q contract.CDRQuery, filter url.Values) {
 	if i := slices.IndexFunc(periods, func(p period) bool { return p.Value == r.query("period") }); i >= 0 {
 		q.From = s.now().Add(-periods[i].lasts)
 		filter.Set("period", periods[i].Value)
+	}
+	if i := slices.IndexFunc(voiceChoices, func(c voiceChoice) bool { return c.Value == r.query("voice") }); i >= 0 {
+		q.MaxMOS = voiceChoices[i].most
+		filter.Set("voice", voiceChoices[i].Value)
 	}
 	if q.Trunk = r.query("trunk"); q.Trunk != "" {
 		filter.Set("trunk", q.Trunk)
@@ -178,7 +185,7 @@ func rowOf(c *voice.CDR) cdrRow {
 	row := cdrRow{
 		Href: tenantPath(c.Tenant, "cdrs", c.CallUUID), Start: c.Start, Caller: cmp.Or(c.Caller, "anonymous"), Name: c.CallerName,
 		Dialled: cmp.Or(c.Dialled, "–"), Outcome: nameOf(c.Outcome), Type: c.Type.String(),
-		TrunkIn: c.TrunkIn, TrunkOut: c.TrunkOut, Ladder: tenantPath(c.Tenant, "calls", c.CallUUID),
+		TrunkIn: c.TrunkIn, TrunkOut: c.TrunkOut, Ladder: tenantPath(c.Tenant, "calls", c.CallUUID), Score: scoreOf(c.WorstMOS()),
 	}
 	if c.Answered != c.Dialled {
 		row.Answered = c.Answered
@@ -230,6 +237,7 @@ type cdrView struct {
 	Reason   string
 	EndedBy  string
 	Timeline timeline
+	Voice    *voiceView
 	Facts    []fact
 }
 
@@ -242,6 +250,11 @@ func (s *Server) cdr(r *request) error {
 		cdrRow: rowOf(&c), Base: tenantPath(r.tenant, "cdrs"), Reason: c.Reason, Timeline: timelineOf(&c),
 		EndedBy: map[string]string{"caller": "the caller", "callee": "the called side", "system": "the platform"}[c.EndedBy],
 	}
+	events, err := s.voiceEventsOf(r.ctx, r.tenant, c.CallUUID)
+	if err != nil {
+		return err
+	}
+	v.Voice = voiceOf(&c, events, party(c.Caller, "caller"), party(cmp.Or(c.Answered, c.Dialled), "called side"))
 	for _, f := range []fact{
 		{"Kind", v.Type}, {"Caller", c.Caller}, {"Caller's name", c.CallerName}, {"Dialled", c.Dialled}, {"Reached", c.Answered},
 		{"Trunk in", c.TrunkIn}, {"Trunk out", c.TrunkOut}, {"SIP status", number(c.Status)}, {"Call UUID", c.CallUUID}, {"Thread", c.ThreadID},

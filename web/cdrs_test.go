@@ -79,6 +79,8 @@ func someCalls(now time.Time) []voice.CDR {
 		call(6, "1008", "", "004420794601", voice.OutcomeFailed, 0, 0, 32*time.Second),
 	}
 	out[1].Type, out[1].TrunkIn, out[1].Answered, out[1].EndedBy = voice.CallInbound, "gw1", "1009", "callee"
+	out[0].CallerMedia, out[0].CalleeMedia = someVoice(0.4, 38, 4.36), someVoice(7.9, 52, 2.87)
+	out[1].CalleeMedia = someVoice(0, 12, 4.41)
 	out[2].Status, out[2].Reason, out[2].EndedBy = 480, "Nobody answered within 30 s.", "system"
 	out[6].Type, out[6].TrunkOut, out[6].Status = voice.CallOutbound, "gw1", 503
 	for i := len(out); i < pageSize+20; i++ {
@@ -108,6 +110,7 @@ func TestCallHistory(t *testing.T) {
 	}
 	for query, want := range map[string]int{
 		"": pageSize, "outcome=busy": 1, "q=müller": 1, "q=1009&outcome=answered&period=24h": 14, "period=1h": 9, "q=nobody": 0,
+		"voice=poor": 1, "voice=fair&outcome=busy": 0, "voice=awful&outcome=busy": 1,
 		"trunk=gw1": 2, "trunk=gw1&outcome=failed": 1, "trunk=gw": 0,
 		"from=" + clock(calls[3].Start, 60) + "&until=" + clock(calls[1].Start, 60) + "&tz=60": 2, // the minute of the first belongs to it
 		"from=yesterday&until=x&tz=y":                    pageSize,

@@ -27,6 +27,21 @@ func (c *liveCall) after(e *voice.CallEvent) *liveCall {
 	return c
 }
 
+// spoken is the call after word of its voice.
+func (c *liveCall) spoken(e *voice.QualityEvent) *liveCall {
+	next, mos := *c, e.Last.MOS()
+	if e.Side == voice.SideCaller {
+		next.CallerMOS = mos
+	} else {
+		next.CalleeMOS = mos
+	}
+	if next.LiveCall == c.LiveCall {
+		return c
+	}
+	next.change++
+	return &next
+}
+
 // held tells whether anybody is on hold now.
 func (c *liveCall) held() bool {
 	return slices.ContainsFunc(c.holds, func(h hold) bool { return h.to.IsZero() })

@@ -163,7 +163,7 @@ func (b *callBoard) beginLocked(tenant string) *callFeed {
 
 // run follows the tenant's calls until ctx ends.
 func (f *callFeed) run(ctx context.Context) {
-	subscribed := make(chan struct{}, 2)
+	subscribed := make(chan struct{}, 3)
 	g, ctx := errgroup.WithContext(ctx)
 	subscribe := func(stream, first string, fn func(fabric.Message)) {
 		from := fabric.From{New: true, Ready: func() { subscribed <- struct{}{} }}
@@ -173,6 +173,7 @@ func (f *callFeed) run(ctx context.Context) {
 	}
 	subscribe(fabric.StreamCalls, "call", f.event)
 	subscribe(fabric.StreamCDR, "cdr", f.record)
+	subscribe(fabric.StreamQuality, "quality", f.heard)
 	g.Go(func() error {
 		for range cap(subscribed) {
 			select {
@@ -242,8 +243,28 @@ func (f *callFeed) record(m fabric.Message) {
 	f.markLocked(c.CallUUID, c.Node)
 }
 
+// heard is how the voice of a call was lately. It tells all there is to know, so the node is not asked.
+func (f *callFeed) heard(m fabric.Message) {
+	var e voice.QualityEvent
+	if err := json.Unmarshal(m.Data, &e); err != nil {
+		f.b.log.LogAttrs(context.Background(), slog.LevelWarn, "voice event cannot be read", slog.Uint64("seq", m.Seq), slog.Any("err", err))
+		return
+	}
+	f.mu.Lock()
+	if c := f.calls[e.CallUUID]; c != nil {
+		f.calls[e.CallUUID] = c.spoken(&e)
+		f.wakeLocked()
+	}
+	f.mu.Unlock()
+	f.b.hub.Mark(live.Topic{Kind: topicCall, Name: fabric.Key(f.tenant, e.CallUUID)}, "voice")
+}
+
 func (f *callFeed) markLocked(uuid, node string) {
 	f.dirty[uuid] = node
+	f.wakeLocked()
+}
+
+func (f *callFeed) wakeLocked() {
 	select {
 	case f.wake <- struct{}{}:
 	default:

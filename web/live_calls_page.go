@@ -50,6 +50,8 @@ type callRow struct {
 	Callee             string // "" when it is what was dialled
 	With               string // what it does with Callee
 	State, Class       string
+	CallerScore        score
+	CalleeScore        score
 	TrunkIn, TrunkOut  string
 	Node               string
 	Since              int64
@@ -114,6 +116,7 @@ func (s *Server) callRow(c *liveCall, mayHangUp bool) callRow {
 		TrunkIn: c.TrunkIn, TrunkOut: c.TrunkOut, Node: c.Node, Since: c.Start.UnixMilli(), Lasts: lasting(now.Sub(c.Start)),
 	}
 	row.State, row.Class = c.state()
+	row.CallerScore, row.CalleeScore = scoreOf(c.CallerMOS), scoreOf(c.CalleeMOS)
 	if mayHangUp {
 		row.Hangup = href + "/hangup"
 	}

@@ -22,7 +22,7 @@ func TestBrowser(t *testing.T) {
 	chromium := startChromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
-		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "trunks": browseTrunks, "dial plan": browseDialPlan, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "voice": browseVoice, "trunks": browseTrunks, "dial plan": browseDialPlan, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,6 +50,7 @@ func browseTour(t *testing.T, chromium context.Context) {
 	begun := time.Now().Add(-time.Hour)
 	h.keepCalls(append(calls, tracedRecord(begun))...)
 	h.publishEvents(someEvents(h.f.Node(), begun)...)
+	h.publishVoice(heardEvents(calls[0].CallUUID, h.f.Node(), calls[0].Start, 18)...)
 	h.keepTrace(aCall(h.f.Node(), begun)...)
 	h.sipNode().some()
 	h.somePlan()
@@ -61,7 +62,7 @@ func browseTour(t *testing.T, chromium context.Context) {
 		{"overview", "/", "#h-services"}, {"extensions", "/t/demo/extensions", "tbody"}, {"extensions-none", "/t/demo/extensions?q=nobody", ".empty"},
 		{"extension", "/t/demo/extensions/1001", ".contact"}, {"extension-new", "/t/demo/extensions/new", "#number"}, {"extension-edit", "/t/demo/extensions/1002/edit", "#name"},
 		{"extension-delete", "/t/demo/extensions/1002/delete", ".danger"}, {"people", "/t/demo/people", "tbody"}, {"person", "/t/demo/people/alice/edit", "#email"},
-		{"calls", "/t/demo/cdrs", "tbody"}, {"calls-none", "/t/demo/cdrs?q=nobody", ".empty"}, {"call", "/t/demo/cdrs/" + calls[1].CallUUID, ".timeline"},
+		{"calls", "/t/demo/cdrs", "tbody"}, {"calls-none", "/t/demo/cdrs?q=nobody", ".empty"}, {"call", "/t/demo/cdrs/" + calls[1].CallUUID, ".timeline"}, {"call-voice", "/t/demo/cdrs/" + calls[0].CallUUID, ".voice-chart"},
 		{"call-unanswered", "/t/demo/cdrs/" + calls[2].CallUUID, ".timeline"}, {"trunks", "/t/demo/trunks", "tbody"}, {"trunks-none", "/t/acme/trunks", ".empty"},
 		{"trunk", "/t/demo/trunks/gw1", ".trunk-node"}, {"trunk-edit", "/t/demo/trunks/gw1/edit", "#contact"}, {"dialplan", "/t/demo/dialplan?number=0301234&from=1001", ".try-answer"}, {"dialplan-none", "/t/acme/dialplan", ".empty"},
 		{"partition", "/t/demo/dialplan/partitions/night", "[data-row]"}, {"profile", "/t/demo/dialplan/profiles/lobby", "[data-row]"}, {"forwarding", "/t/demo/extensions/1001/forwarding", "#forward-always"}, {"live-calls", "/t/demo/calls", "tbody"}, {"hang-up", "/t/demo/calls/c1/hangup", ".danger"}, {"ladder", "/t/demo/calls/" + tracedCall, ".ladder"}, {"history", "/t/demo/history", "tbody"}, {"tenants", "/tenants", "tbody"}, {"tenant", "/tenants/acme/edit", "#domains"}, {"bans", "/bans", "tbody"},

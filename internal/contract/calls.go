@@ -41,6 +41,8 @@ type LiveCall struct {
 	Start     time.Time `json:"start"`
 	Ringing   time.Time `json:"ringing,omitzero"` // when the first place called said that it rings
 	Answer    time.Time `json:"answer,omitzero"`
+	CallerMOS float64   `json:"caller_mos,omitempty"` // of its voice lately, of the two directions the lower; 0 is not known
+	CalleeMOS float64   `json:"callee_mos,omitempty"`
 }
 
 // HangUpRequest ends a call by hand; the error is voice.ErrNotFound when the node has no such call.

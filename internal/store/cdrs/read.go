@@ -118,7 +118,7 @@ func (q *Query) filter() (where string, args []any, err error) {
 	}
 	if q.MaxMOS > 0 {
 		most := hundredths(q.MaxMOS)
-		if most <= 400 { // the index of these is used only when its own words stand here
+		if most <= mostPoor { // the index of these is used only when its own words stand here
 			and(poor)
 		} else {
 			and(`worst_mos > 0`)

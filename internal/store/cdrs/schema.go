@@ -61,8 +61,9 @@ var schema = sqldb.Schema{
 	}},
 }
 
-// poor are the calls with a score that somebody may have noticed; few are, so their index costs the others nothing.
-const poor = `worst_mos > 0 AND worst_mos <= 400`
+// poor are the calls with a score that not everybody is satisfied with (ITU-T G.107 Annex B); they are few, so their index
+// costs the others nothing.
+const poor, mostPoor = `worst_mos > 0 AND worst_mos <= 402`, 402
 
 // Store is an open database of call detail records.
 type Store struct{ db *sqldb.DB }
