@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"parley/internal/media/sdp"
 )
 
 // The load comes from a process of its own, so that the CPU of this one is the relay's: the test binary, started with
@@ -43,24 +45,19 @@ func benchmarkRelays(b *testing.B, calls int, open func(Config) (driver, error))
 	cfg.FirstPort, cfg.LastPort = 10000, 19999
 	p := startPlane(b, cfg, open)
 	load := startLoad(b)
-	var relays []*Relay
+	var legs []*Leg
 	for range calls {
-		r, err := p.Open(Hooks{})
-		if err != nil {
-			b.Fatal(err)
+		pair := [2]*Leg{openLeg(b, p, Hooks{}), openLeg(b, p, Hooks{})}
+		for s, l := range pair {
+			agree(b, l, Agreement{Remote: Remote{RTP: load.addrs[s]}, Direction: sdp.SendRecv, Send: audioFormats, Receive: audioFormats})
 		}
-		defer r.Close()
-		for _, s := range []Side{A, B} {
-			if err := r.SetRemote(s, Remote{RTP: load.addrs[s], Formats: audioFormats}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		relays = append(relays, r)
+		Join(pair[0], pair[1])
+		legs = append(legs, pair[:]...)
 	}
 	rate := calls * 2 * 50
 	b.ResetTimer()
 	before, start := cpu(b), time.Now()
-	load.run(b, relays, rate, b.N)
+	load.run(b, legs, rate, b.N)
 	total, _ := p.totals()
 	for deadline := time.Now().Add(patience); total.sent < uint64(b.N) && time.Now().Before(deadline); total, _ = p.totals() {
 		<-time.After(loadTick) // what is sent is still in the sockets' buffers
@@ -128,15 +125,14 @@ func (l *load) line(b *testing.B) string {
 	return strings.TrimSpace(s)
 }
 
-// run sends n packets to the relays at a rate a second, and waits until they are sent.
-func (l *load) run(b *testing.B, relays []*Relay, rate, n int) {
+// run sends n packets to the legs at a rate a second, and waits until they are sent.
+func (l *load) run(b *testing.B, legs []*Leg, rate, n int) {
 	b.Helper()
 	var order strings.Builder
 	fmt.Fprintf(&order, "%d %d", rate, n)
-	for _, r := range relays {
-		portA, _ := r.Ports(A)
-		portB, _ := r.Ports(B)
-		fmt.Fprintf(&order, " %d %d", portA, portB)
+	for _, l := range legs {
+		port, _ := l.Ports()
+		fmt.Fprintf(&order, " %d", port)
 	}
 	if _, err := fmt.Fprintln(l.in, order.String()); err != nil {
 		b.Fatal(err)
@@ -225,59 +221,70 @@ func sendLoad(conns [2]*net.UDPConn, rate, n int, ports []int) error {
 	return nil
 }
 
-// BenchmarkForward is the relay's own work for a packet, without the system's.
+// BenchmarkForward is our own work for a packet from leg to leg, without the system's.
 func BenchmarkForward(b *testing.B) {
 	cfg := testConfig()
 	cfg.MaxPacketRate = 1 << 40
 	p := startPlane(b, cfg, func(Config) (driver, error) { return &netDriver{}, nil })
-	r, err := p.Open(Hooks{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Close()
+	in, out := openLeg(b, p, Hooks{}), openLeg(b, p, Hooks{})
 	from := netip.MustParseAddrPort("127.0.0.1:4000")
-	if err := r.SetRemote(A, Remote{RTP: from, Formats: audioFormats}); err != nil {
-		b.Fatal(err)
+	for _, l := range []*Leg{in, out} {
+		agree(b, l, Agreement{Remote: Remote{RTP: from}, Direction: sdp.SendRecv, Send: audioFormats, Receive: audioFormats})
+		l.rtp.io.close()
+		l.rtp.io = nowhere{}
 	}
-	r.SetDirection(A, 0) // held, or the benchmark would measure sending
+	Join(in, out)
 	packet, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: 7}, Payload: make([]byte, 160)}).Marshal()
 	if err != nil {
 		b.Fatal(err)
 	}
+	sent, seq := append([]byte(nil), packet...), uint16(0)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.mu.Lock()
-		r.handleLocked(r.legs[A].rtp, packet, from, p.now())
-		r.mu.Unlock()
+		copy(packet, sent) // it is rewritten on its way
+		binary.BigEndian.PutUint16(packet[2:], seq)
+		binary.BigEndian.PutUint32(packet[4:], uint32(seq)*160)
+		seq++
+		in.mu.Lock()
+		in.arrived(in.rtp, packet, from, p.now())
+	}
+	if got := out.Stats().Sent; got == 0 {
+		b.Fatalf("%+v, want packets sent", in.Stats())
 	}
 }
 
-// BenchmarkOpenClose is what a call pays for having its media relayed, and what it takes while it stands. The last
-// does not count what the system keeps for its four sockets.
+// nowhere is a socket that takes everything.
+type nowhere struct{}
+
+func (nowhere) send([]byte, netip.AddrPort) error { return nil }
+func (nowhere) close()                            {}
+
+// BenchmarkOpenClose is what a party of a call pays for its ports, and what it takes while it stands. The last does not
+// count what the system keeps for its two sockets.
 func BenchmarkOpenClose(b *testing.B) {
 	for name, open := range drivers() {
 		b.Run(name, func(b *testing.B) {
 			p := startPlane(b, testConfig(), open)
-			cycle := func() *Relay {
-				r, err := p.Open(Hooks{})
+			cycle := func() *Leg {
+				l, err := p.Open(Hooks{})
 				if err != nil {
 					b.Fatal(err)
 				}
-				return r
+				return l
 			}
 			b.ReportAllocs()
 			for b.Loop() {
 				cycle().Close()
 			}
-			const standing = 200
+			const standing = 400
 			before := memory()
-			var relays []*Relay
+			var legs []*Leg
 			for range standing {
-				relays = append(relays, cycle())
+				legs = append(legs, cycle())
 			}
 			b.ReportMetric(float64(memory()-before)/standing, "B/standing")
-			for _, r := range relays {
-				r.Close()
+			for _, l := range legs {
+				l.Close()
 			}
 		})
 	}

@@ -1,27 +1,28 @@
 // Package media carries the audio of calls through the node's own UDP ports (RFC 3550).
 //
-// A [Pool] owns the range of ports, a [Plane] the threads that move datagrams, and a [Relay] is one call: two sides, A
-// and B, each with a port pair of its own towards its peer. What arrives on one side leaves on the other exactly as it
-// came: payload types, SSRC, sequence numbers and timestamps untouched. On the way the relay looks at the header: it
-// learns where a peer behind NAT really is (symmetric RTP), counts what a side sends and loses (RFC 3550 A.3, A.8),
-// reads RTCP, notices telephone-events (RFC 4733), and drops what a held side should not hear. What is said about
-// media in SIP is in the package sdp below this one.
+// A [Pool] owns the range of ports, a [Plane] the threads that move datagrams, and a [Leg] is one party of a call: a port
+// pair of its own towards its peer. What an offer and its answer agreed on with the peer is told to the leg ([Leg.Agree]),
+// and that of other parties does not matter to it. Legs that are joined ([Join]) hear each other. What a leg sends is one
+// stream with an SSRC of ours, whoever speaks in it: audio of a joined leg keeps its gaps and its order, and gets our
+// numbers, timestamps and the payload type the peer gave the codec. RTCP ends at each leg, which tells its peer how it
+// hears it and is told how it is heard (package quality). What is said about media in SIP is in the package sdp below this one.
 //
-// State: a port pair is one entry of a ring, 16 bytes, whether in use or not; sockets exist only while a relay is open.
-// A relay is 3 KB and four sockets, hence four file descriptors; opening and closing one takes 60 µs. A returned pair
-// rests for the quarantine at the end of the queue before another call can get it, so that what is still on its way to
-// the old call meets a closed port and not a stranger's ear. Hence at most pairs / 2 relays at a time, and
-// pairs / 2 / quarantine new ones a second. Nothing is stored.
+// On the way a leg learns where a peer behind NAT really is (symmetric RTP), notices telephone-events (RFC 4733), drops what
+// a held peer should not hear, and has a [Guard] decrypt and encrypt (package secure).
 //
-// Concurrency: on Linux a few goroutines, one for every two processors, move everything, each over an epoll set of its
-// own; elsewhere there is one for each socket. Each relay has one lock, held for a packet's way through (some
-// microseconds, never across anything that waits). All methods may be called at once from anywhere. Callbacks are
-// called without the lock, from the goroutine that moves packets, and therefore must not wait.
+// State: a port pair is one entry of a ring, 16 bytes, whether in use or not; sockets exist only while a leg is open. A leg
+// is 2.5 KB and two sockets; opening and closing one takes 30 µs. A returned pair rests for the quarantine at the end of
+// the queue before another call can get it, so that what is still on its way to the old call meets a closed port and not a
+// stranger's ear. Hence at most so many legs as pairs at a time, and pairs / quarantine new ones a second. Nothing is
+// stored.
 //
-// Limits: 2,048 bytes a datagram. A side may send [Config].MaxPacketRate packets a second, so that two relays that are
-// made to point at each other go round slowly rather than for ever faster. An address that is not plausible
-// (multicast, our own port) is refused, and a peer's address moves without a word in SIP only in the first seconds of
-// a call. Link-local addresses of IPv6 are not served.
+// Concurrency: on Linux a few goroutines, one for every two processors, move everything, each over an epoll set of its own;
+// elsewhere there is one for each socket. Each leg has one lock, held while a packet comes in or goes out (some
+// microseconds, never across anything that waits), and no goroutine holds the locks of two. All methods may be called at
+// once from anywhere. Callbacks are called without the lock, from the goroutine that moves packets, and therefore must not wait.
 //
-// Not here: codecs, playing, recording, mixing, SRTP. Those end a stream, and will stand where a side's peer stands now.
+// Limits: 2,048 bytes a datagram. A peer may send [Config].MaxPacketRate packets a second, so that two nodes that are made
+// to point at each other go round slowly rather than for ever faster. An address that is not plausible (multicast, our
+// own port) is refused, and a peer's address moves without a word in SIP only in the first seconds of a call. Link-local
+// addresses of IPv6 are not served.
 package media

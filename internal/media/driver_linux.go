@@ -39,13 +39,13 @@ const (
 	rateWindow = 20 * time.Millisecond // over which the rate is taken
 )
 
-// epollDriver spreads relays over a few pollers. A socket costs neither a goroutine nor a record in the runtime.
+// epollDriver spreads legs over a few pollers. A socket costs neither a goroutine nor a record in the runtime.
 type epollDriver struct {
 	dscp    int
 	pollers []*poller
 }
 
-// poller moves the packets of its relays on one goroutine. Its sockets are in one epoll set, and that is in another,
+// poller moves the packets of its legs on one goroutine. Its sockets are in one epoll set, and that is in another,
 // the bell, which is all that the runtime's own poller watches. The bell rings once when the goroutine waits, and is
 // silent while it works or gathers: without it every packet would wake up a thread of the runtime, gathering or not.
 type poller struct {
@@ -68,13 +68,13 @@ type poller struct {
 	count   int
 	busy    bool // the window before had so many that gathering pays
 
-	mu      sync.Mutex // guards what follows; taken after a relay's lock
+	mu      sync.Mutex // guards what follows; taken after a leg's lock
 	sockets []*epollSocket
 	free    []int32 // unused slots of sockets
 	ended   bool
 }
 
-// epollSocket is a socket of a poller. The lock of its relay guards it: it is closed under it, so a number that the
+// epollSocket is a socket of a poller. The lock of its leg guards it: it is closed under it, so a number that the
 // system gave to another socket meanwhile is never read or written.
 type epollSocket struct {
 	owner  *socket
@@ -260,16 +260,15 @@ func (p *poller) serve(s *epollSocket) {
 	if s == nil {
 		return
 	}
-	r := s.owner.relay
-	r.mu.Lock()
+	l := s.owner.leg
+	l.mu.Lock()
 	if s.fd >= 0 {
 		if b, ok := p.receive(s.fd); ok {
-			r.handleLocked(s.owner, b, addrPortOf(&p.name), r.plane.now())
+			l.arrived(s.owner, b, addrPortOf(&p.name), l.plane.now())
+			return
 		}
 	}
-	notes := r.takeNotes()
-	r.mu.Unlock()
-	r.tell(notes)
+	l.mu.Unlock()
 }
 
 // receive reads a datagram into p.data and its source into p.name.
@@ -284,7 +283,7 @@ func (p *poller) receive(fd int) ([]byte, bool) {
 }
 
 func (d *epollDriver) open(s *socket, bind netip.AddrPort) (socketIO, error) {
-	p := d.pollers[int(s.relay.lane)%len(d.pollers)]
+	p := d.pollers[int(s.leg.lane)%len(d.pollers)]
 	es := &epollSocket{owner: s, poller: p, v6: bind.Addr().Is6() && !bind.Addr().Is4In6()}
 	var err error
 	if es.fd, err = d.bind(bind, es.v6); err != nil {

@@ -39,7 +39,7 @@ func (d *netDriver) open(s *socket, bind netip.AddrPort) (socketIO, error) {
 	return netSocket{conn}, nil
 }
 
-// read hands every datagram to the relay until the socket is closed.
+// read hands every datagram to the leg until the socket is closed.
 func (s *socket) read(conn *net.UDPConn) {
 	b := make([]byte, maxDatagram+1)
 	for {
@@ -50,12 +50,8 @@ func (s *socket) read(conn *net.UDPConn) {
 		if err != nil || n > maxDatagram {
 			continue // an ICMP answer to something sent before, or no audio
 		}
-		r := s.relay
-		r.mu.Lock()
-		r.handleLocked(s, b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), r.plane.now())
-		notes := r.takeNotes()
-		r.mu.Unlock()
-		r.tell(notes)
+		s.leg.mu.Lock()
+		s.leg.arrived(s, b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), s.leg.plane.now())
 	}
 }
 

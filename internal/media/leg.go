@@ -1,135 +1,209 @@
 package media
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"time"
 
-	"github.com/pion/rtp"
-
+	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
+	"parley/internal/voice"
 )
 
-// dropReason says why a datagram was not passed on.
-type dropReason int
-
-const (
-	dropMalformed  dropReason = iota // neither RTP nor RTCP
-	dropStray                        // not from the peer, as far as can be told
-	dropHeld                         // the directions of the call forbid it
-	dropRate                         // more than a side may send
-	dropNowhere                      // the other side's address is not known yet
-	dropUnsendable                   // the system refused to send it
-	dropReasons
-)
-
-func (d dropReason) String() string {
-	return [...]string{"malformed", "stray", "held", "rate", "nowhere", "unsendable"}[d]
+// Hooks are called when something happens on a leg, from the goroutine that moves its packets: they must not wait. They may
+// call the leg.
+type Hooks struct {
+	Digit   func(Digit)         // the peer sent a telephone-event; once an event, when it is over
+	Silence func(time.Duration) // the watched peer has sent nothing for so long; once a silence
 }
 
-// counters are what one side did to the relay.
-type counters struct {
-	packets, bytes uint64 // RTP of the peer, held or not; bytes with the RTP header
-	rtcp           uint64
-	sent           uint64 // RTP sent to the peer
-	dropped        [dropReasons]uint64
-}
+// Leg is the media of one party: a pair of ports, and the peer they lead to. What it sends is one stream of ours, with one
+// SSRC and numbers without a break, wherever the audio comes from. See [Plane.Open].
+type Leg struct {
+	plane *Plane
+	hooks Hooks
+	lane  uint32 // which of a driver's goroutines moves its packets
+	port  uint16 // even; does not change
 
-func (c *counters) add(o *counters) {
-	c.packets += o.packets
-	c.bytes += o.bytes
-	c.rtcp += o.rtcp
-	c.sent += o.sent
-	for i := range c.dropped {
-		c.dropped[i] += o.dropped[i]
-	}
-}
-
-// leg is one side of a relay: a peer, and the two sockets towards it. The relay's lock guards it.
-type leg struct {
-	port      uint16
+	mu        sync.Mutex // guards what follows, and is held while a packet comes in or goes out. Never two legs' at once
 	rtp, rtcp *socket
+	agreed    Agreement
+	joined    *Leg // is heard by this one's peer, and hears it
+	own       bool // the peer hears something of ours instead
+	taps      []tap
+	closed    bool
+	notes     []note // made under the lock, told after it
 
-	remote    Remote
-	latch     latch
-	control   netip.AddrPort // where its RTCP came from, zero before
-	direction sdp.Direction
-	formats   []sdp.Format // what this side may send: the other side's formats first, then its own
+	// What comes.
+	latch   latch
+	control netip.AddrPort // where its RTCP came from, zero before
+	format  sdp.Format     // of the last packet, found again without a search
+	digits  digits
+	clear   []byte // packets that were encrypted
 
-	header   rtp.Header // of the packet at hand; here so that it need not be made
-	format   sdp.Format // of the last packet, found again without a search
-	receiver receiver
-	digits   digits
-	report   Report
-	passed   passed
-	count    counters
+	// What goes.
+	out    numbering
+	mapped mapping
+	sealed []byte // the packet at hand, encrypted
+	made   []byte // the packet at hand, of our own making
 
-	heard    time.Time // last RTP or RTCP of the peer
-	expected time.Time // from when on it should be heard
-	silent   bool      // and was told to be silent
+	stream quality.Stream
+	count  counters
+
+	watch    time.Duration // silence that is told of; 0 for none
+	heard    time.Time     // last RTP or RTCP of the peer
+	expected time.Time     // from when on it should be heard
+	silent   bool          // and was told to be silent
 
 	second   int64 // the second at hand, and the packets in it
 	inSecond int
 }
 
-// within counts a packet against the limit of packets a second.
-func (l *leg) within(limit int, now time.Time) bool {
-	if s := now.Unix(); s != l.second {
-		l.second, l.inSecond = s, 0
-	}
-	l.inSecond++
-	return l.inSecond <= limit
+// note is something to tell the hooks.
+type note struct {
+	digit   Digit
+	silence time.Duration // 0 for a digit
 }
 
-// agreed finds the format of a payload type. Without any formats everything is agreed on.
-func (l *leg) agreed(payload uint8) (sdp.Format, bool) {
-	if l.format.Clock != 0 && l.format.Type == payload {
-		return l.format, true
-	}
-	for _, f := range l.formats {
-		if f.Type == payload {
-			l.format = f
-			return f, true
-		}
-	}
-	return sdp.Format{Type: payload, Clock: 8000}, len(l.formats) == 0
+// Stats is what a leg did.
+type Stats struct {
+	Packets, Bytes uint64         // RTP received from the peer, with its headers
+	Sent           uint64         // RTP packets sent to the peer
+	RTCP           uint64         // RTCP packets received from the peer
+	Dropped        uint64         // datagrams of the peer that went nowhere, those of strangers too
+	Held           uint64         // of these, those that hold kept back
+	SSRC           uint32         // of what is sent to the peer
+	Source         netip.AddrPort // where its RTP comes from; zero before the first packet
+	Last           time.Time      // when RTP or RTCP last came; zero for never
 }
 
-// target is where the peer wants RTP.
-func (l *leg) target() netip.AddrPort { return l.latch.target() }
-
-// controlTarget is where the peer wants RTCP: where its own comes from; else what its SDP says, unless its RTP showed
-// that the SDP does not know the address the peer really has. mux says that both sides want it where RTP is.
-func (l *leg) controlTarget(mux bool) netip.AddrPort {
-	switch {
-	case mux:
-		return l.target()
-	case l.control.IsValid():
-		return l.control
-	case l.latch.source.IsValid() && l.latch.source.Addr() != l.remote.RTP.Addr():
-		return netip.AddrPort{}
+// Open takes a pair of ports from the pool, binds them, and returns a leg that waits for its peer. The error wraps
+// voice.ErrOverloaded when there are no ports to be had, and voice.ErrUnavailable when the plane has ended.
+func (p *Plane) Open(hooks Hooks) (*Leg, error) {
+	l := &Leg{plane: p, hooks: hooks, lane: p.opened.Add(1)}
+	if err := l.bind(); err != nil {
+		return nil, err
 	}
-	return l.remote.RTCP
+	p.mu.Lock()
+	ended := p.ended
+	if !ended {
+		p.legs[l] = struct{}{}
+	}
+	p.mu.Unlock()
+	if ended {
+		l.Close()
+		return nil, voice.Errorf(voice.ErrUnavailable, "this node carries no more media: it is shutting down")
+	}
+	return l, nil
 }
 
-// admitControl tells whether RTCP comes from the peer: from where its SDP says or its RTP comes from; or, behind NAT,
-// from another port of that host, the first one that is heard.
-func (l *leg) admitControl(from netip.AddrPort) bool {
-	switch {
-	case from == l.control, from == l.latch.source:
-		return true
-	case from == l.remote.RTCP:
-	case l.control.IsValid() || l.latch.belief == believeExact || from.Addr() != l.latch.source.Addr():
-		return false // of a peer whose SDP tells the truth about RTP, it does about RTCP
+// bind gives the leg its ports. The lock is held because packets may come from the first bind on.
+func (l *Leg) bind() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ssrc := rand.Uint32()
+	l.out = newNumbering(ssrc)
+	l.stream = quality.New(ssrc)
+	l.agreed.Direction, l.expected = sdp.SendRecv, l.plane.now()
+	l.rtp, l.rtcp = &socket{leg: l}, &socket{leg: l, control: true}
+	port, err := l.plane.pool.acquire(l.bindPair)
+	if err != nil {
+		l.closed = true
+		return err
 	}
-	l.control = from
-	return true
+	l.port = port
+	return nil
 }
 
-// idle is for how long the peer has been silent when it should have been heard.
-func (l *leg) idle(now time.Time) time.Duration {
-	since := l.heard
-	if l.expected.After(since) {
-		since = l.expected
+// bindPair binds both sockets, or none.
+func (l *Leg) bindPair(port uint16) (err error) {
+	d, bind := l.plane.driver, l.plane.cfg.Bind
+	if l.rtp.io, err = d.open(l.rtp, netip.AddrPortFrom(bind, port)); err != nil {
+		return err
 	}
-	return now.Sub(since)
+	if l.rtcp.io, err = d.open(l.rtcp, netip.AddrPortFrom(bind, port+1)); err != nil {
+		l.rtp.io.close()
+	}
+	return err
+}
+
+// Ports are our RTP and RTCP port towards the peer.
+func (l *Leg) Ports() (rtp, rtcp uint16) { return l.port, l.port + 1 }
+
+// Join lets two legs hear each other; what either was joined with before hears nothing any more.
+func Join(a, b *Leg) {
+	a.Part()
+	b.Part()
+	a.joinTo(b)
+	b.joinTo(a)
+}
+
+// Part ends what Join began. A leg that is joined with none is left as it is.
+func (l *Leg) Part() {
+	if other := l.joinTo(nil); other != nil {
+		other.partFrom(l)
+	}
+}
+
+// joinTo sets the joined leg and returns the one before.
+func (l *Leg) joinTo(other *Leg) *Leg {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.joined
+	l.joined = other
+	return before
+}
+
+// partFrom forgets a leg, if it is the joined one still.
+func (l *Leg) partFrom(other *Leg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.joined == other {
+		l.joined = nil
+	}
+}
+
+// Stats is what the leg did; after Close, what it had done.
+func (l *Leg) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stats := Stats{
+		Packets: l.count.packets, Bytes: l.count.bytes, Sent: l.count.sent, RTCP: l.count.rtcp, Held: l.count.dropped[dropHeld],
+		SSRC: l.out.ssrc, Source: l.latch.source, Last: l.heard,
+	}
+	for _, n := range l.count.dropped {
+		stats.Dropped += n
+	}
+	return stats
+}
+
+// Figures is how the audio was, in both directions; after Close, how it had been.
+func (l *Leg) Figures() quality.Figures {
+	now := l.plane.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stream.Figures(now)
+}
+
+// Close says goodbye to the peer, closes the sockets and returns the ports to the pool. It may be called any number of
+// times.
+func (l *Leg) Close() {
+	l.Part()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return
+	}
+	l.closed = true
+	l.sayLocked(l.stream.WriteBye(l.made[:0], l.plane.now()))
+	if l.agreed.Guard != nil {
+		l.agreed.Guard.Close()
+	}
+	l.rtp.io.close()
+	l.rtcp.io.close()
+	l.plane.pool.put(l.port)
+	counts := l.count
+	l.mu.Unlock()
+	l.plane.closed(l, &counts)
 }

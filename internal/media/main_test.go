@@ -117,9 +117,12 @@ func addrOf(c *net.UDPConn) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr)
 var audioFormats = []sdp.Format{{Type: 0, Encoding: "PCMU", Clock: 8000}, {Type: 8, Encoding: "PCMA", Clock: 8000},
 	{Type: 101, Encoding: telephoneEvent, Clock: 8000}}
 
-// remote is what the phone's SDP says.
-func (p *phone) remote() Remote {
-	return Remote{RTP: addrOf(p.rtp), RTCP: addrOf(p.rtcp), Formats: audioFormats}
+// remote is what the phone's SDP says of where it is.
+func (p *phone) remote() Remote { return Remote{RTP: addrOf(p.rtp), RTCP: addrOf(p.rtcp)} }
+
+// agrees is what is agreed with the phone when nothing is said about anything.
+func (p *phone) agrees() Agreement {
+	return Agreement{Remote: p.remote(), Direction: sdp.SendRecv, Send: audioFormats, Receive: audioFormats}
 }
 
 // audio sends a packet of 20 ms to one of our ports and returns its bytes.
@@ -150,8 +153,21 @@ func (p *phone) send(from *net.UDPConn, port uint16, b []byte) {
 	}
 }
 
-// hears waits for exactly these bytes as the next thing to come, from our port.
-func (p *phone) hears(conn *net.UDPConn, want []byte, port uint16) {
+// hears waits for the audio of a packet as the next thing to come, from our port, and returns the packet it came in.
+func (p *phone) hears(conn *net.UDPConn, sent []byte, port uint16) *rtp.Packet {
+	p.t.Helper()
+	var want, got rtp.Packet
+	if err := errors.Join(want.Unmarshal(sent), got.Unmarshal(p.datagram(conn, port))); err != nil {
+		p.t.Fatal(err)
+	}
+	if string(got.Payload) != string(want.Payload) || got.PayloadType != want.PayloadType || len(got.CSRC) > 0 || got.Extension {
+		p.t.Fatalf("heard %v, want the audio of %v", got, want)
+	}
+	return &got
+}
+
+// datagram waits for one datagram from our port.
+func (p *phone) datagram(conn *net.UDPConn, port uint16) []byte {
 	p.t.Helper()
 	b := make([]byte, 4096)
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -159,14 +175,12 @@ func (p *phone) hears(conn *net.UDPConn, want []byte, port uint16) {
 	}
 	n, from, err := conn.ReadFromUDPAddrPort(b)
 	if err != nil {
-		p.t.Fatalf("waiting for %x: %v", want, err)
-	}
-	if string(b[:n]) != string(want) {
-		p.t.Fatalf("heard %x, want %x", b[:n], want)
+		p.t.Fatalf("waiting for a datagram: %v", err)
 	}
 	if from.Port() != port {
 		p.t.Errorf("heard it from port %d, want %d", from.Port(), port)
 	}
+	return b[:n]
 }
 
 // silence checks that nothing is waiting; whoever calls it made sure that all was handled.
@@ -182,33 +196,44 @@ func (p *phone) silence(conn *net.UDPConn) {
 	}
 }
 
-// call is a relay with a phone on each side.
+// call is two legs that are joined, with a phone on each.
 type call struct {
-	*Relay
 	a, b         *phone
+	legA, legB   *Leg
 	portA, portB uint16 // RTP
 }
 
 func newCall(t testing.TB, p *Plane, hooks Hooks) *call {
 	t.Helper()
-	r, err := p.Open(hooks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	c := &call{Relay: r, a: newPhone(t, 0xA), b: newPhone(t, 0xB)}
-	c.portA, _ = r.Ports(A)
-	c.portB, _ = r.Ports(B)
-	c.remote(A, c.a.remote())
-	c.remote(B, c.b.remote())
+	c := &call{a: newPhone(t, 0xA), b: newPhone(t, 0xB), legA: openLeg(t, p, hooks), legB: openLeg(t, p, hooks)}
+	c.portA, _ = c.legA.Ports()
+	c.portB, _ = c.legB.Ports()
+	agree(t, c.legA, c.a.agrees())
+	agree(t, c.legB, c.b.agrees())
+	Join(c.legA, c.legB)
 	return c
 }
 
-func (c *call) remote(s Side, to Remote) {
-	c.a.t.Helper()
-	if err := c.SetRemote(s, to); err != nil {
-		c.a.t.Fatal(err)
+func openLeg(t testing.TB, p *Plane, hooks Hooks) *Leg {
+	t.Helper()
+	l, err := p.Open(hooks)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func agree(t testing.TB, l *Leg, a Agreement) {
+	t.Helper()
+	if err := l.Agree(a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *call) close() {
+	c.legA.Close()
+	c.legB.Close()
 }
 
 // talk sends a packet each way and waits for both.
@@ -216,6 +241,12 @@ func (c *call) talk() {
 	c.a.t.Helper()
 	c.b.hears(c.b.rtp, c.a.audio(c.portA), c.portB)
 	c.a.hears(c.a.rtp, c.b.audio(c.portB), c.portA)
+}
+
+// directed is an agreement with another direction.
+func directed(a Agreement, d sdp.Direction) Agreement {
+	a.Direction = d
+	return a
 }
 
 // eventually waits until ok.

@@ -2,7 +2,7 @@ package media
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// collector shows a plane to Prometheus. The numbers are those the relays keep anyway, summed up when somebody asks.
+// collector shows a plane to Prometheus. The numbers are those the legs keep anyway, summed up when somebody asks.
 type collector struct{ plane *Plane }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -11,7 +11,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // None of these is in the catalogue of metrics, which knows no audio.
 var (
-	descRelays    = desc("relays", "Calls whose media goes through this node now.")
+	descLegs      = desc("legs", "Parties of calls whose media goes through this node now.")
 	descPorts     = desc("port_pairs", "Pairs of an RTP and an RTCP port: in_use, free, or resting before they may be used again.", "state")
 	descOccupied  = desc("ports_occupied_total", "Port pairs found occupied by other programs.")
 	descExhausted = desc("ports_exhausted_total", "Times there was no port pair to be had.")
@@ -19,13 +19,13 @@ var (
 	descBytes     = desc("received_bytes_total", "RTP received from peers, with its headers.")
 	descSent      = desc("sent_packets_total", "RTP packets sent to peers.")
 	descRTCP      = desc("received_rtcp_packets_total", "RTCP packets received from peers.")
-	descDropped   = desc("dropped_packets_total", "Datagrams that were not passed on.", "reason")
+	descDropped   = desc("dropped_packets_total", "Datagrams that went nowhere.", "reason")
 )
 
 func (c collector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
-	total, relays := c.plane.totals()
+	total, legs := c.plane.totals()
 	pool := c.plane.pool.Stats()
 	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
@@ -33,7 +33,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, n int, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
 	}
-	gauge(descRelays, relays)
+	gauge(descLegs, legs)
 	gauge(descPorts, pool.InUse, "in_use")
 	gauge(descPorts, pool.Free, "free")
 	gauge(descPorts, pool.Resting, "resting")
@@ -48,18 +48,16 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// totals sums up all relays, closed ones too, and counts the open ones. A relay's own lock is taken while it is still
+// totals sums up all legs, closed ones too, and counts the open ones. A leg's own lock is taken while it is still
 // in the list, so none is counted twice or missed, and counters never go down.
 func (p *Plane) totals() (counters, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	total := p.done
-	for r := range p.relays {
-		r.mu.Lock()
-		for s := range r.legs {
-			total.add(&r.legs[s].count)
-		}
-		r.mu.Unlock()
+	for l := range p.legs {
+		l.mu.Lock()
+		total.add(&l.count)
+		l.mu.Unlock()
 	}
-	return total, len(p.relays)
+	return total, len(p.legs)
 }

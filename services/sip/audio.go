@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,11 +16,10 @@ import (
 	"parley/internal/voice"
 )
 
-// relay is the part of media.Relay that a call needs.
-type relay interface {
-	SetRemote(media.Side, media.Remote) error
-	SetDirection(media.Side, sdp.Direction)
-	Ports(media.Side) (rtp, rtcp uint16)
+// mediaLeg is the part of media.Leg that a call needs.
+type mediaLeg interface {
+	Agree(media.Agreement) error
+	Ports() (rtp, rtcp uint16)
 	Watch(time.Duration)
 	Close()
 }
@@ -27,7 +27,7 @@ type relay interface {
 // audio is what the two sides of a call have said about their media (RFC 3264). Whatever one side says goes to the other
 // through it: as an offer or an answer, in a request, a response or an ACK.
 type audio struct {
-	relay   relay // nil: the media goes directly from phone to phone
+	legs    [2]mediaLeg // towards each side, joined; nil: the media goes directly from phone to phone
 	host    func(peer netip.Addr) (netip.Addr, error)
 	authors [2]*sdp.Author // of what that side hears
 	ends    [2]end
@@ -45,17 +45,18 @@ type past struct {
 
 // end is what one side said last.
 type end struct {
-	remote media.Remote
-	dir    sdp.Direction
-	known  bool
+	remote  media.Remote
+	dir     sdp.Direction
+	formats []sdp.Format
+	known   bool
 }
 
-func sideOfRelay(s side) media.Side {
-	if s == caller {
-		return media.A
-	}
-	return media.B
+func endOf(a sdp.Audio, signalling netip.Addr) end {
+	return end{media.RemoteOf(a, signalling), a.Direction, a.Formats, true}
 }
+
+// through tells whether the media goes through the node.
+func (a *audio) through() bool { return a.legs[caller] != nil }
 
 func newAudio(callUUID string) *audio {
 	h := fnv.New64a()
@@ -68,16 +69,16 @@ func newAudio(callUUID string) *audio {
 func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ []byte, err error) {
 	a.before[from] = past{a.ends[from], a.heard[from], a.sent[from.other()]}
 	if au, ok := s.Audio(); ok {
-		if err := a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true}); err != nil {
+		if err := a.set(from, endOf(au, signalling)); err != nil {
 			return nil, err
 		}
 	}
 	var at sdp.Local
-	if a.relay != nil {
+	if a.through() {
 		if at.Addr, err = a.host(peer); err != nil {
 			return nil, err
 		}
-		at.RTP, at.RTCP = a.relay.Ports(sideOfRelay(from.other()))
+		at.RTP, at.RTCP = a.legs[from.other()].Ports()
 	}
 	body := a.authors[from.other()].Rewrite(s, at)
 	a.heard[from], a.sent[from.other()] = s.Sum(), body
@@ -88,7 +89,7 @@ func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ 
 func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr) error {
 	a.heard[from] = s.Sum()
 	if au, ok := s.Audio(); ok {
-		return a.set(from, end{media.RemoteOf(au, signalling), au.Direction, true})
+		return a.set(from, endOf(au, signalling))
 	}
 	return nil
 }
@@ -104,11 +105,24 @@ func (a *audio) same(from side, body []byte) bool {
 
 func (a *audio) set(s side, e end) error {
 	a.ends[s] = e
-	if a.relay == nil || !e.known {
+	if !a.through() || !e.known {
 		return nil
 	}
-	a.relay.SetDirection(sideOfRelay(s), e.dir)
-	return a.relay.SetRemote(sideOfRelay(s), e.remote)
+	if err := a.agree(s); err != nil {
+		return err
+	}
+	if other := s.other(); a.ends[other].known { // who may send what depends on both
+		return a.agree(other)
+	}
+	return nil
+}
+
+// agree tells the leg of a side what both sides said. A phone sends the other's payload types, but some send their own.
+func (a *audio) agree(s side) error {
+	e, other := a.ends[s], a.ends[s.other()]
+	return a.legs[s].Agree(media.Agreement{
+		Remote: e.remote, Direction: e.dir, Send: e.formats, Receive: slices.Concat(other.formats, e.formats),
+	})
 }
 
 // undo takes back what side s offered, since the offer was refused and the session stays as it was (RFC 3261 §14.1).
@@ -169,14 +183,14 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	if first {
 		c.audio = newAudio(c.id.uuid)
 	}
-	if c.audio.relay != nil || !first && !offer || c.mayGoDirectly(from, s) {
+	if c.audio.through() || !first && !offer || c.mayGoDirectly(from, s) {
 		return nil
 	}
-	r, host, err := c.w.relay(func() { c.must(c.silent) })
+	legs, host, err := c.w.mediaLegs(func() { c.must(c.silent) })
 	if err != nil {
 		return err
 	}
-	if err := c.audio.through(r, host); err != nil {
+	if err := c.audio.lead(legs, host); err != nil {
 		return err
 	}
 	if c.phase == talking {
@@ -185,12 +199,12 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	return nil
 }
 
-// through puts a relay between the two sides, and tells it what they said so far.
-func (a *audio) through(r relay, host func(netip.Addr) (netip.Addr, error)) error {
-	if r == nil {
+// lead puts legs between the two sides, and tells them what was said so far.
+func (a *audio) lead(legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error)) error {
+	if legs[caller] == nil {
 		return nil
 	}
-	a.relay, a.host = r, host
+	a.legs, a.host = legs, host
 	for s, e := range a.ends {
 		if err := a.set(side(s), e); err != nil {
 			return err
@@ -206,14 +220,18 @@ func (c *call) silent() {
 
 // watchAudio begins to look for silence, once both sides know where to send.
 func (c *call) watchAudio() {
-	if c.audio != nil && c.audio.relay != nil && c.cfg.Silence > 0 {
-		c.audio.relay.Watch(c.cfg.Silence)
+	if c.audio != nil && c.audio.through() && c.cfg.Silence > 0 {
+		for _, l := range c.audio.legs {
+			l.Watch(c.cfg.Silence)
+		}
 	}
 }
 
 func (c *call) closeAudio() {
-	if c.audio != nil && c.audio.relay != nil {
-		c.audio.relay.Close()
+	if c.audio != nil && c.audio.through() {
+		for _, l := range c.audio.legs {
+			l.Close()
+		}
 	}
 }
 

@@ -8,23 +8,24 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/media"
-	"parley/internal/media/sdp"
 )
 
-// fakePorts is a relay that remembers what it was told.
-type fakePorts struct {
-	remote  [2]media.Remote
+// fakeLegs are legs that remember what they were told.
+type fakeLegs [2]struct {
+	agreed  media.Agreement
 	watched time.Duration
 	closed  bool
 }
 
-func (p *fakePorts) SetRemote(s media.Side, r media.Remote) error { p.remote[s] = r; return nil }
-func (p *fakePorts) SetDirection(media.Side, sdp.Direction)       {}
-func (p *fakePorts) Ports(s media.Side) (rtp, rtcp uint16) {
-	return 20000 + 2*uint16(s), 20001 + 2*uint16(s)
+type fakeLeg struct {
+	all *fakeLegs
+	s   side
 }
-func (p *fakePorts) Watch(d time.Duration) { p.watched = d }
-func (p *fakePorts) Close()                { p.closed = true }
+
+func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return nil }
+func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
+func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
+func (l fakeLeg) Close()                        { l.all[l.s].closed = true }
 
 func sdpAt(host string) string {
 	return "v=0\r\no=- 1 1 IN IP4 " + host + "\r\ns=-\r\nc=IN IP4 " + host + "\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
@@ -64,7 +65,7 @@ func TestDirectAudio(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t)
-			s.ports, s.body, s.config = &fakePorts{}, c.body, func(cfg *Config) { cfg.Direct = c.direct }
+			s.legs, s.body, s.config = &fakeLegs{}, c.body, func(cfg *Config) { cfg.Direct = c.direct }
 			s.phone("1002")
 			s.phones["1002"] = c.contacts
 			s.call("1002")
@@ -78,8 +79,8 @@ func TestDirectAudio(t *testing.T) {
 // A phone that moves behind a NAT during a call takes the audio through the node with it, on both sides.
 func TestDirectAudioMovesToTheNode(t *testing.T) {
 	s := newStage(t)
-	ports := &fakePorts{}
-	s.ports, s.config = ports, func(cfg *Config) { cfg.Direct = true }
+	ports := &fakeLegs{}
+	s.legs, s.config = ports, func(cfg *Config) { cfg.Direct = true }
 	in, b := s.talk()
 	if got := says(in.last.Body()); got != "192.0.2.1:5000" {
 		t.Fatalf("the caller is told to send to %s at first", got)
@@ -94,16 +95,16 @@ func TestDirectAudioMovesToTheNode(t *testing.T) {
 		t.Errorf("the caller is told to send to %s, want the node", got)
 	}
 	want := [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:4000"), netip.MustParseAddrPort("192.0.2.1:5000")}
-	if ports.remote[media.A].RTP != want[0] || ports.remote[media.B].RTP != want[1] {
-		t.Errorf("the node sends to %v and %v, want %v", ports.remote[media.A].RTP, ports.remote[media.B].RTP, want)
+	if a, b := ports[caller].agreed.Remote.RTP, ports[callee].agreed.Remote.RTP; a != want[0] || b != want[1] {
+		t.Errorf("the node sends to %v and %v, want %v", a, b, want)
 	}
-	if ports.watched == 0 {
+	if ports[caller].watched == 0 || ports[callee].watched == 0 {
 		t.Error("nobody watches for silence")
 	}
 	s.callerSays("ACK", 2, "")
 	s.phoneSays(b, "BYE", 7, "")
 	s.last("BYE", "1001").answer(200, "")
-	if !ports.closed {
+	if !ports[caller].closed || !ports[callee].closed {
 		t.Error("the ports stay open")
 	}
 }

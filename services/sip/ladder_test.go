@@ -49,8 +49,8 @@ type stage struct {
 	account *trunk.Account   // at every trunk
 	from    string           // user of From towards every trunk; "" = the number that calls
 	lastAck *sip.Request
-	ports   relay    // nil: audio goes directly
-	fields  []string // header fields that the ladder shows
+	legs    *fakeLegs // nil: audio goes directly
+	fields  []string  // header fields that the ladder shows
 	config  func(*Config)
 }
 
@@ -174,12 +174,13 @@ func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 	return "<sip:token@node.parley.invalid;lr>", netip.MustParseAddr("192.0.2.1")
 }
 
-// relay gives ports only if the test brought some: else what is said about audio is carried as it is.
-func (s *stage) relay(func()) (relay, func(netip.Addr) (netip.Addr, error), error) {
-	if s.ports == nil {
-		return nil, nil, nil
+// mediaLegs gives legs only if the test brought some: else what is said about audio is carried as it is.
+func (s *stage) mediaLegs(func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
+	if s.legs == nil {
+		return legs, nil, nil
 	}
-	return s.ports, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
+	legs = [2]mediaLeg{fakeLeg{s.legs, caller}, fakeLeg{s.legs, callee}}
+	return legs, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
 }
 
 func (s *stage) publish(e *voice.CallEvent) {

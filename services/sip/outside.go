@@ -101,15 +101,22 @@ func (o *outside) route(b *contract.Binding) (string, netip.Addr) {
 	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>", remote.Addr()
 }
 
-func (o *outside) relay(silence func()) (relay, func(netip.Addr) (netip.Addr, error), error) {
+func (o *outside) mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
 	if o.plane == nil {
-		return nil, nil, nil
+		return legs, nil, nil
 	}
-	r, err := o.plane.Open(media.Hooks{Silence: func(media.Side, time.Duration) { silence() }})
+	hooks := media.Hooks{Silence: func(time.Duration) { silence() }}
+	a, err := o.plane.Open(hooks)
 	if err != nil {
-		return nil, nil, err
+		return legs, nil, err
 	}
-	return r, o.plane.HostFor, nil
+	b, err := o.plane.Open(hooks)
+	if err != nil {
+		a.Close()
+		return legs, nil, err
+	}
+	media.Join(a, b)
+	return [2]mediaLeg{a, b}, o.plane.HostFor, nil
 }
 
 // byUDP tells whether a fixed contact is reached by datagram. Other ways need a connection, which nobody has opened.

@@ -27,9 +27,9 @@ type world interface {
 	bindings(tenant, dn string, on func([]contract.Binding, error))
 	// route returns the Route value by which a contact is reached, "" when there is no way, and the host that is there.
 	route(b *contract.Binding) (route string, host netip.Addr)
-	// relay returns ports for the audio of a call, and how to name ourselves to a peer there; nil when there are
-	// none. silence is called when a side that should send has sent nothing for long.
-	relay(silence func()) (r relay, host func(netip.Addr) (netip.Addr, error), err error)
+	// mediaLegs returns a leg for the audio of each side, joined, and how to name ourselves to a peer there; nil when there
+	// are none. silence is called when a side that should send has sent nothing for long.
+	mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
 
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
