@@ -50,6 +50,7 @@ type Leg struct {
 
 	stream quality.Stream
 	count  counters
+	onward packet // RTP at hand; of the one goroutine that reads our RTP socket, with or without the lock
 
 	watch    time.Duration // silence that is told of; 0 for none
 	heard    time.Time     // last RTP or RTCP of the peer

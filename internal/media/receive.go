@@ -21,7 +21,7 @@ func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) 
 		l.mu.Unlock()
 		return
 	}
-	var onward packet
+	onward := &l.onward
 	to, drop := (*Leg)(nil), dropNot
 	switch kind := kindOf(b); {
 	case !l.within(l.plane.cfg.MaxPacketRate, now):
@@ -34,7 +34,7 @@ func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) 
 	case kind == kindControl:
 		drop = l.controlLocked(b, from, now)
 	case kind == kindAudio && !on.control:
-		to, drop = l.audioLocked(&onward, b, from, now)
+		to, drop = l.audioLocked(onward, b, from, now)
 	default:
 		drop = dropMalformed
 	}
@@ -44,7 +44,7 @@ func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) 
 	notes := l.takeNotes()
 	l.mu.Unlock()
 	if to != nil {
-		if drop := to.pass(&onward, l, now); drop != dropNot {
+		if drop := to.pass(onward, l, now); drop != dropNot {
 			l.mu.Lock()
 			l.count.dropped[drop]++
 			l.mu.Unlock()
