@@ -11,6 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/media"
+	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
 	"parley/internal/sipua/object"
 	"parley/internal/voice"
@@ -21,6 +22,7 @@ type mediaLeg interface {
 	Agree(media.Agreement) error
 	Ports() (rtp, rtcp uint16)
 	Watch(time.Duration)
+	Figures() quality.Figures
 	Close()
 }
 
@@ -192,6 +194,9 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	}
 	if err := c.audio.lead(legs, host); err != nil {
 		return err
+	}
+	if c.audio.through() {
+		c.listen()
 	}
 	if c.phase == talking {
 		c.watchAudio()

@@ -117,7 +117,9 @@ type call struct {
 	rings string // DN that EventRinging was published for; "" = none
 	times struct{ start, ring, answer time.Time }
 	left  bool // out of the tables
-	view  atomic.Pointer[contract.LiveCall]
+
+	hearing hearing
+	view    atomic.Pointer[contract.LiveCall]
 }
 
 // identity is what names a call.
@@ -336,6 +338,7 @@ func (c *call) finish(o outcome, by string) {
 		r.tx.Respond(c.back(r, 487, "Request Terminated"))
 	}
 	c.closeAudio()
+	c.tellVoice(true)
 	c.life()
 	c.w.record(c.cdr(o, by))
 	c.leave()

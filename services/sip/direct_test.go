@@ -8,12 +8,14 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/media"
+	"parley/internal/media/quality"
 )
 
 // fakeLegs are legs that remember what they were told.
 type fakeLegs [2]struct {
 	agreed  media.Agreement
 	watched time.Duration
+	figures quality.Figures
 	closed  bool
 }
 
@@ -25,6 +27,7 @@ type fakeLeg struct {
 func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return nil }
 func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
 func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
+func (l fakeLeg) Figures() quality.Figures      { return l.all[l.s].figures }
 func (l fakeLeg) Close()                        { l.all[l.s].closed = true }
 
 func sdpAt(host string) string {

@@ -55,6 +55,7 @@ func (c *call) cdr(o outcome, by string) *voice.CDR {
 	if r.Answered == "" && r.TrunkOut != "" {
 		r.Answered = c.plan.Number
 	}
+	r.CallerMedia, r.CalleeMedia = c.mediaOf(caller), c.mediaOf(callee)
 	r.Outcome = outcomeOf(o.status, c.late, !c.times.answer.IsZero())
 	return r
 }

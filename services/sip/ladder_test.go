@@ -42,6 +42,7 @@ type stage struct {
 	dialogs map[string]*call
 	records []*voice.CDR
 	events  []*voice.CallEvent
+	voices  []*voice.QualityEvent
 	over    bool
 	body    string           // of the INVITE of call
 	hops    map[string]int   // targets of a trunk, when not one
@@ -182,6 +183,8 @@ func (s *stage) mediaLegs(func()) (legs [2]mediaLeg, host func(netip.Addr) (neti
 	legs = [2]mediaLeg{fakeLeg{s.legs, caller}, fakeLeg{s.legs, callee}}
 	return legs, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
 }
+
+func (s *stage) heard(e *voice.QualityEvent) { s.voices = append(s.voices, e) }
 
 func (s *stage) publish(e *voice.CallEvent) {
 	s.events = append(s.events, e)

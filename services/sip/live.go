@@ -24,6 +24,7 @@ func (c *call) show() {
 		CallUUID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind.String(), State: c.phase.String(),
 		Caller: c.from.shown, Dialled: c.dialled, Callee: c.rings, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(),
 		SIPCallID: c.legs[caller].callID, Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer,
+		CallerMOS: c.hearing.mos[caller], CalleeMOS: c.hearing.mos[callee],
 	}
 	c.view.Store(v)
 }

@@ -163,6 +163,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { s.reportAbuse(work) })
 	wg.Go(func() { s.watchPressure(work) })
+	wg.Go(func() { s.watchVoice(work) })
 	select { // nobody is known before
 	case <-s.dir.Synced():
 	case <-ctx.Done():

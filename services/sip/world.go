@@ -33,6 +33,7 @@ type world interface {
 
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
+	heard(ev *voice.QualityEvent)
 
 	// leave gives the call its way out by a trunk, or says why there is none.
 	leave(l *trunk.Leaving) (*trunk.Exit, error)
