@@ -63,6 +63,9 @@ func (l *Leg) Agree(a Agreement) error {
 	if l.talkingLocked() && !talked {
 		l.expectFrom(now)
 	}
+	if g, ok := a.Guard.(beginner); ok {
+		g.Begin(l.agreed.Remote.RTP, l.rtp.reply)
+	}
 	return nil
 }
 

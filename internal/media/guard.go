@@ -18,6 +18,11 @@ type Guard interface {
 	Close()
 }
 
+// beginner is a Guard that may have to speak first: the leg tells it where the peer is, by its SDP.
+type beginner interface {
+	Begin(to netip.AddrPort, reply func(b []byte, to netip.AddrPort))
+}
+
 // kind is what a datagram on a port of a leg is, by its first bytes (RFC 7983 §7, RFC 5761 §4).
 type kind int
 

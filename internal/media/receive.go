@@ -64,8 +64,10 @@ type packet struct {
 // audioLocked takes RTP of the peer and returns the leg that is to hear it.
 func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Time) (*Leg, dropReason) {
 	bytes := len(b)
+	proven := false // by ICE, so that the latch has nothing to find out
 	if guard := l.agreed.Guard; guard != nil {
-		if peer := guard.Peer(); peer.IsValid() && peer != from {
+		peer := guard.Peer()
+		if proven = peer == from; peer.IsValid() && !proven {
 			return nil, dropStray
 		}
 		var err error
@@ -79,7 +81,9 @@ func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Tim
 		return nil, dropMalformed
 	}
 	f, agreed := l.formatOf(p.header.PayloadType)
-	if !l.latch.admit(from, &p.header, agreed, now, l.plane.cfg.LearnWindow) {
+	if proven {
+		l.latch.source = from
+	} else if !l.latch.admit(from, &p.header, agreed, now, l.plane.cfg.LearnWindow) {
 		return nil, dropStray
 	}
 	p.b, p.at, p.format = b, n, f
@@ -102,8 +106,10 @@ func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Tim
 
 // controlLocked reads RTCP of the peer, whichever of our ports it came to.
 func (l *Leg) controlLocked(b []byte, from netip.AddrPort, now time.Time) dropReason {
+	proven := false
 	if guard := l.agreed.Guard; guard != nil {
-		if peer := guard.Peer(); peer.IsValid() && peer != from {
+		peer := guard.Peer()
+		if proven = peer == from; peer.IsValid() && !proven {
 			return dropStray
 		}
 		var err error
@@ -112,7 +118,7 @@ func (l *Leg) controlLocked(b []byte, from netip.AddrPort, now time.Time) dropRe
 		}
 		b = l.clear
 	}
-	if !l.admitControl(from) {
+	if !proven && !l.admitControl(from) {
 		return dropStray
 	}
 	if err := l.stream.ReadRTCP(b, now); err != nil {

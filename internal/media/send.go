@@ -39,9 +39,10 @@ type source struct {
 	ssrc uint32
 }
 
-// newNumbering begins at random (RFC 3550 §5.1).
+// newNumbering begins at random (RFC 3550 §5.1), with a number in the lower half: when the first packets of SRTP get lost and
+// the numbers turn over meanwhile, a receiver cannot know that they did (RFC 3711 §3.3.1).
 func newNumbering(ssrc uint32) numbering {
-	return numbering{ssrc: ssrc, seq: uint16(rand.Uint32()), stamp: rand.Uint32()}
+	return numbering{ssrc: ssrc, seq: uint16(rand.Uint32N(1 << 15)), stamp: rand.Uint32()}
 }
 
 // now is the timestamp of a packet that goes now and follows what went before.
