@@ -35,8 +35,18 @@ func browse(t *testing.T, p *platform) *window {
 // browseAs opens a window for an administrator with that password.
 func browseAs(t *testing.T, p *platform, password string) *window {
 	t.Helper()
-	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU,
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true))
+	w := &window{t, chromium(t), "http://" + p.address("web", "http")}
+	w.do(chromedp.Navigate(w.url+"/signin"), chromedp.SendKeys("#user", "admin"), chromedp.SendKeys("#password", password), chromedp.Submit("#password"))
+	w.sees(".who-text", "admin")
+	return w
+}
+
+// chromium starts a browser, which ends with the test.
+func chromium(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
+	flags = append([]chromedp.ExecAllocatorOption{chromedp.NoFirstRun, chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU,
+		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900), chromedp.Flag("disable-background-networking", true), chromedp.Flag("hide-scrollbars", true)}, flags...)
+	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), flags...)
 	ctx, stop := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
@@ -48,10 +58,7 @@ func browseAs(t *testing.T, p *platform, password string) *window {
 	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil { // without a deadline: it would end the browser
 		t.Fatalf("start the browser: %v", err)
 	}
-	w := &window{t, ctx, "http://" + p.address("web", "http")}
-	w.do(chromedp.Navigate(w.url+"/signin"), chromedp.SendKeys("#user", "admin"), chromedp.SendKeys("#password", password), chromedp.Submit("#password"))
-	w.sees(".who-text", "admin")
-	return w
+	return ctx
 }
 
 func (w *window) do(steps ...chromedp.Action[chromedp.Void]) {

@@ -1,10 +1,12 @@
 package peer
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,6 +21,8 @@ type Account struct {
 	Plays  string // WAV file (8,000 samples a second) the phone plays in calls; "" = nothing
 	Heard  string // folder the phone writes what it hears to, see [Heard]; "" = nowhere
 	Answer bool   // the phone answers calls by itself
+
+	Encryption string // of baresip's audio: srtp, srtp-mand or dtls_srtp; of linphone's: srtp, dtls or zrtp; "" = none
 }
 
 // Baresip starts a baresip with one account and returns when it runs; see [Registered].
@@ -35,6 +39,11 @@ func Baresip(t testing.TB, a Account) *Process {
 	mode := ""
 	if a.Answer {
 		mode = ";answermode=auto"
+	}
+	if a.Encryption != "" {
+		module, _, _ := strings.Cut(a.Encryption, "-")
+		audio += "module " + module + ".so\n"
+		mode += ";mediaenc=" + a.Encryption
 	}
 	write(t, filepath.Join(dir, "config"), `module_path /usr/lib/baresip/modules
 module stdio.so
@@ -69,7 +78,7 @@ sip_port=%d
 sip_tcp_port=%d
 sip_tls_port=%d
 default_proxy=0
-media_encryption=none
+media_encryption=%s
 guess_hostname=0
 bind_address=127.0.0.1
 root_ca=%s
@@ -91,7 +100,7 @@ publish=0
 username=%s
 passwd=%s
 realm=%s
-`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), a.CA, freePort(t, "udp"), a.Server, a.Transport, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
+`, freePort(t, "udp"), freePort(t, "tcp"), freePort(t, "tcp"), cmp.Or(a.Encryption, "none"), a.CA, freePort(t, "udp"), a.Server, a.Transport, a.Server, a.Transport, a.User, a.Domain, a.User, a.Password, a.Domain))
 	p := Start(t, dir, []string{"HOME=" + dir}, "linphonec", "-c", rc, "-S")
 	if a.Answer {
 		p.Type("autoanswer enable")
