@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -369,6 +371,45 @@ func TestCloseReturnsThePorts(t *testing.T) {
 			t.Errorf("%d packets in all of %d open legs, want 2 of none", total.packets, open)
 		}
 	})
+}
+
+// After 50,000 calls, some of which could not be had, no port is lost and none was given twice at a time.
+func TestNoPortIsLost(t *testing.T) {
+	const calls, workers = 50_000, 4
+	cfg := testConfig()
+	cfg.FirstPort, cfg.LastPort = 15000, 15000+2*2*workers-3 // one pair too few for all at once
+	p := startPlane(t, cfg, newDriver)
+	var wg sync.WaitGroup
+	var refused atomic.Int64
+	for range workers {
+		wg.Go(func() {
+			for range calls / workers {
+				a, errA := p.Open(Hooks{})
+				b, errB := p.Open(Hooks{})
+				if err := errors.Join(errA, errB); err != nil {
+					if !errors.Is(err, voice.ErrOverloaded) {
+						t.Error(err)
+						return
+					}
+					refused.Add(1)
+				}
+				if errA == nil && errB == nil {
+					Join(a, b)
+				}
+				if errA == nil {
+					a.Close()
+				}
+				if errB == nil {
+					b.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s := p.pool.Stats(); s.InUse != 0 || s.Free != 2*workers-1 {
+		t.Errorf("%+v after %d calls, want all %d pairs free", s, calls, 2*workers-1)
+	}
+	t.Logf("%d of %d calls found no port free", refused.Load(), calls)
 }
 
 func TestEndedPlaneOpensNothing(t *testing.T) {
