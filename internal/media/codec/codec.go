@@ -1,5 +1,10 @@
-// Package codec turns linear sound into what RTP carries, and back.
 package codec
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Codec is one way to code sound. Codecs are values that are shared; what has a memory is an [Encoder] or a [Decoder].
 type Codec interface {
@@ -24,3 +29,37 @@ type Decoder interface {
 	// Decode appends the sound of a payload to dst and returns it. The error says what is wrong with the payload.
 	Decode(dst []int16, payload []byte) ([]int16, error)
 }
+
+// MaxPayload is the largest payload that is decoded: 200 ms of G.711, 50 ms of L16 at 16 kHz.
+const MaxPayload = 1600
+
+// ErrPayload is what all errors of decoders are.
+var ErrPayload = errors.New("malformed payload")
+
+// tooLarge refuses what no phone sends in one packet.
+func tooLarge(payload []byte) error {
+	if len(payload) > MaxPayload {
+		return fmt.Errorf("%w: %d bytes, at most %d are taken", ErrPayload, len(payload), MaxPayload)
+	}
+	return nil
+}
+
+// known are the codecs in the order of preference.
+var known = [...]Codec{PCMU, PCMA, L16, L16Wide}
+
+// offered is how many of them an offer has.
+const offered = 2
+
+// Find returns the codec that SDP calls so; the case of the name does not matter (RFC 4855 §3). The clock rate counts:
+// L16/8000 is not L16/16000.
+func Find(encoding string, clock uint32) (Codec, bool) {
+	for _, c := range known {
+		if c.Clock() == clock && strings.EqualFold(c.Encoding(), encoding) {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// Offered returns the codecs that an offer has by default, best first.
+func Offered() []Codec { return append([]Codec(nil), known[:offered]...) }
