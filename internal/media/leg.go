@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/media/dtmf"
 	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
 	"parley/internal/voice"
@@ -39,7 +40,7 @@ type Leg struct {
 	latch   latch
 	control netip.AddrPort // where its RTCP came from, zero before
 	format  sdp.Format     // of the last packet, found again without a search
-	digits  digits
+	digits  dtmf.Reader
 	clear   []byte // packets that were encrypted
 
 	// What goes.

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
+	"parley/internal/media/dtmf"
 	"parley/internal/media/sdp"
 	"parley/internal/voice"
 )
@@ -265,7 +266,7 @@ func TestDigitIsNoticedOnce(t *testing.T) {
 					t.Fatal("told before the digit was over")
 				}
 			}
-			want := Digit{Key: keys[event], Event: event, Duration: 100 * time.Millisecond}
+			want := Digit{Key: dtmf.Keys[event], Event: event, Duration: 100 * time.Millisecond}
 			if got := <-pressed; got != want {
 				t.Errorf("pressed %+v, want %+v", got, want)
 			}

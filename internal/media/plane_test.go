@@ -242,7 +242,7 @@ func FuzzDatagram(f *testing.F) {
 		came := append([]byte(nil), b...)
 		in.mu.Lock()
 		in.arrived(on, b, from, time.Unix(1000, 0))
-		in.digits.silent(time.Unix(2000, 0), nil)
+		in.digits.Silence(time.Unix(2000, 0), nil)
 		s := in.Stats()
 		if uint64(len(sent))+s.RTCP+s.Dropped != 1 {
 			t.Fatalf("%d datagrams sent, %d reports read and %d dropped of one", len(sent), s.RTCP, s.Dropped)

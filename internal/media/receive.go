@@ -93,7 +93,7 @@ func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Tim
 	event := f.Encoding == telephoneEvent
 	l.stream.Received(&p.header, len(b)-n, f.Clock, event, now)
 	if event {
-		l.noteDigits(l.digits.packet(&p.header, b[n:], f.Clock, now, nil))
+		l.noteDigits(l.digits.Packet(&p.header, b[n:], f.Clock, now, nil))
 	}
 	if !l.agreed.Direction.Sends() {
 		return nil, dropHeld
