@@ -5,8 +5,8 @@
 // wanted, by a band-limited filter that is meant for loading and not for the clock of the media plane. Files of
 // strangers are read within [Limits], and an error says what is wrong with the file and what would be right.
 //
-// A [Writer] keeps its file valid all the time: sound goes to disk first, and the sizes in the header follow it, once for
-// every second of sound. So a process that is killed loses at most the last second, and what is on disk opens
+// A [Writer] keeps its file valid all the time: sound goes to disk first, and the sizes in the header follow it, twice for
+// every second of sound. So a process that is killed loses at most the last half second, and what is on disk opens
 // everywhere. The file is synced (fsync) every [Format.SyncEvery] and by [Writer.Close]; a power cut costs what came
 // since. A file that was cut short by something else still opens here: what is missing is missing at its end.
 //

@@ -30,7 +30,7 @@ type disk interface {
 type Writer struct {
 	format   Format
 	disk     disk
-	buf      []byte // coded and not written yet: less than a second
+	buf      []byte // coded and not written yet: less than half a second
 	samples  int64  // in each channel, buffered ones included
 	written  int64  // bytes of sound on disk
 	unsynced int64  // bytes of those that no fsync covers
@@ -64,7 +64,7 @@ func newWriter(d disk, format Format) (*Writer, error) {
 		return nil, fmt.Errorf("cannot write %d channels of %d samples a second", format.Channels, format.Rate)
 	}
 	w := &Writer{format: format, disk: d}
-	w.buf = make([]byte, 0, w.second())
+	w.buf = make([]byte, 0, w.format.Rate/2*w.frame())
 	_, err := d.Write(w.header())
 	return w, err
 }
@@ -98,7 +98,7 @@ func (w *Writer) header() []byte {
 	return le.AppendUint32(b, uint32(w.written))
 }
 
-// Write adds samples, those of the channels in turn, whole moments only. It reaches the disk when a second is full.
+// Write adds samples, those of the channels in turn, whole moments only. It reaches the disk when half a second is full.
 func (w *Writer) Write(pcm []int16) error {
 	if len(pcm)%w.format.Channels != 0 {
 		return fmt.Errorf("%d samples do not make whole moments of %d channels", len(pcm), w.format.Channels)
@@ -146,8 +146,9 @@ func (w *Writer) flush() {
 	w.written += int64(n - n%w.frame())
 	w.unsynced += int64(n)
 	w.buf = w.buf[:0]
-	if err == nil {
-		_, err = w.disk.WriteAt(w.header(), 0)
+	if n > 0 { // a full disk may have taken a part
+		_, failed := w.disk.WriteAt(w.header(), 0)
+		err = errors.Join(err, failed)
 	}
 	every := int64(w.format.SyncEvery) * int64(w.second()) / int64(time.Second)
 	if err == nil && every > 0 && w.unsynced >= every {
