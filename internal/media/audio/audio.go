@@ -5,6 +5,9 @@
 // A [Source] is pulled and a [Sink] is pushed by the clock of the media plane, which serves all streams of a node one
 // after the other: neither may wait for anything, a file or a lock that is held for long included.
 //
+// Between rates there is [Resampler], and for the loudness of sound [Level], [Scale] and [Add], which cut what is too loud
+// and never let it wrap.
+//
 // Not here: how sound is coded (package codec), where it comes from and goes to.
 package audio
 

@@ -1,0 +1,52 @@
+package audio
+
+import "math"
+
+// Quietest is the level of digital silence (RFC 6464 §3: -127 dBov).
+const Quietest = -127
+
+// Level returns how loud pcm is in dBov: 0 is a square wave of full amplitude, -3 a sine.
+func Level(pcm []int16) float64 {
+	var power int64
+	for _, s := range pcm {
+		power += int64(s) * int64(s)
+	}
+	if power == 0 {
+		return Quietest
+	}
+	return 10 * math.Log10(float64(power)/float64(len(pcm))/(1<<30))
+}
+
+// Factor is what decibels are as a factor of amplitude.
+func Factor(dB float64) float32 { return float32(math.Pow(10, dB/20)) }
+
+// Scale makes pcm louder or quieter by a factor. What becomes too loud is cut, it never wraps.
+func Scale(pcm []int16, factor float32) {
+	if factor == 1 {
+		return
+	}
+	for i, s := range pcm {
+		pcm[i] = saturate(float32(s) * factor)
+	}
+}
+
+// Add adds src to as many samples of dst, and cuts what becomes too loud.
+func Add(dst, src []int16) {
+	dst = dst[:len(src)]
+	for i, s := range src {
+		dst[i] = Clip(int32(dst[i]) + int32(s))
+	}
+}
+
+// Clip makes a sample of a sum.
+func Clip(sum int32) int16 {
+	return int16(max(min(sum, math.MaxInt16), math.MinInt16))
+}
+
+// saturate rounds a sample and cuts it.
+func saturate(s float32) int16 {
+	if s >= 0 {
+		return int16(min(s+.5, math.MaxInt16))
+	}
+	return int16(max(s-.5, math.MinInt16))
+}
