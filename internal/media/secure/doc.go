@@ -2,7 +2,7 @@
 // media and the wire: [SDES] takes its keys from SDP (RFC 4568), [DTLS] agrees on them with the peer itself (RFC 5763,
 // RFC 5764) and is what browsers speak, together with ICE, of which a server with an address of its own needs the small
 // half only (RFC 8445 §2.5, "lite"). The packets are SRTP and SRTCP (RFC 3711, RFC 7714) by pion/srtp, the handshake is
-// pion/dtls'.
+// pion/dtls'. A [Party] agrees on all that with one peer, over the offers and answers of a call.
 //
 // State: a context for each direction of a leg, made of one master key: the rollover counter and the window against
 // replays of each SSRC (some 250 bytes each, [maxSources] at most). A context lives as long as its key does, over any
@@ -16,7 +16,7 @@
 //
 // Concurrency: all methods may be called at once from anywhere, with a lock held or not: nothing waits, and what is sent
 // from other goroutines (a handshake's messages) is sent without a lock of ours. Each direction has a lock of its own
-// that is held for one packet. SDES has no goroutines. DTLS has four for each handshake under way, 30 seconds at most,
+// that is held for one packet. A [Party] is for one goroutine at a time. SDES has no goroutines. DTLS has four for each handshake under way, 30 seconds at most,
 // and for 20 seconds after it, in which the peer may ask for our last message again; then none, and Close ends them.
 //
 // Limits: a packet under a key that was not agreed on costs one attempt at its authentication tag and leaves nothing
