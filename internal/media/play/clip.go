@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"parley/internal/media/audio"
+	"parley/internal/media/codec/g711"
 	"parley/internal/media/wav"
 )
 
@@ -64,7 +65,7 @@ func (c *Clip) Copy(dst []int16, from int) int {
 	case c.pcm != nil:
 		copy(dst[:n], c.pcm[from:])
 	case c.ulaw != nil:
-		wav.ExpandULaw(dst[:n], c.ulaw[from:])
+		g711.AppendLinearU(dst[:0], c.ulaw[from:from+n])
 	default:
 		clear(dst[:n])
 	}

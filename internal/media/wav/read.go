@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"parley/internal/media/codec/g711"
 )
 
 // Encoding is how a sample is written, by its number in the format chunk.
@@ -181,13 +183,9 @@ func (f File) linear() []int16 {
 			out[i] = (int16(f.Data[i]) - 128) << 8
 		}
 	case f.Encoding == ALaw:
-		for i := range out {
-			out[i] = expandA(f.Data[i])
-		}
+		g711.AppendLinearA(out[:0], f.Data[:n])
 	default:
-		for i := range out {
-			out[i] = expandU(f.Data[i])
-		}
+		g711.AppendLinearU(out[:0], f.Data[:n])
 	}
 	return out
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"parley/internal/media/codec/g711"
 )
 
 // Format is how a file is written.
@@ -122,13 +124,9 @@ func (w *Writer) code(dst []byte, pcm []int16) []byte {
 			dst = binary.LittleEndian.AppendUint16(dst, uint16(s))
 		}
 	case ALaw:
-		for _, s := range pcm {
-			dst = append(dst, compressA(s))
-		}
+		dst = g711.AppendA(dst, pcm)
 	default:
-		for _, s := range pcm {
-			dst = append(dst, compressU(s))
-		}
+		dst = g711.AppendU(dst, pcm)
 	}
 	return dst
 }
