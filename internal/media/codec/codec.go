@@ -45,10 +45,10 @@ func tooLarge(payload []byte) error {
 }
 
 // known are the codecs in the order of preference.
-var known = [...]Codec{PCMU, PCMA, L16, L16Wide}
+var known = [...]Codec{PCMU, PCMA, G722, L16, L16Wide}
 
 // offered is how many of them an offer has.
-const offered = 2
+const offered = 3
 
 // Find returns the codec that SDP calls so; the case of the name does not matter (RFC 4855 §3). The clock rate counts:
 // L16/8000 is not L16/16000.
