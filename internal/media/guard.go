@@ -23,6 +23,11 @@ type beginner interface {
 	Begin(to netip.AddrPort, reply func(b []byte, to netip.AddrPort))
 }
 
+// twoPorts is a Guard that has to know which datagrams came to our port for RTCP, since the peer shakes hands there, too.
+type twoPorts interface {
+	HandleControl(b []byte, from netip.AddrPort, reply func(b []byte, to netip.AddrPort))
+}
+
 // kind is what a datagram on a port of a leg is, by its first bytes (RFC 7983 §7, RFC 5761 §4).
 type kind int
 

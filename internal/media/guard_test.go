@@ -91,6 +91,10 @@ func (g *provenGuard) Unprotect(dst, packet []byte, _ bool) ([]byte, error) {
 	return append(dst, packet...), nil
 }
 
+func (g *provenGuard) HandleControl(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	reply(b, from)
+}
+
 func (g *provenGuard) Begin(to netip.AddrPort, reply func([]byte, netip.AddrPort)) {
 	go reply([]byte{22, 1, 2, 3}, to)
 	g.begun <- to
@@ -110,6 +114,11 @@ func TestProvenPeer(t *testing.T) {
 	}
 	if got := c.a.datagram(c.a.rtp, c.portA); !bytes.Equal(got, []byte{22, 1, 2, 3}) {
 		t.Errorf("the guard's first words came as %x", got)
+	}
+	control := c.portA + 1
+	c.a.send(c.a.rtcp, control, []byte{22, 4, 5})
+	if got := c.a.datagram(c.a.rtcp, control); !bytes.Equal(got, []byte{22, 4, 5}) {
+		t.Errorf("the guard's words for the port of RTCP came back as %x", got)
 	}
 	moved := newPhone(t, 0xC)
 	proven := &provenGuard{peer: addrOf(moved.rtp), begun: make(chan netip.AddrPort, 9)}

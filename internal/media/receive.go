@@ -29,7 +29,11 @@ func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) 
 	case kind == kindHandshake && l.agreed.Guard != nil:
 		guard := l.agreed.Guard
 		l.mu.Unlock()
-		guard.Handle(b, from, on.reply)
+		if g, ok := guard.(twoPorts); ok && on.control {
+			g.HandleControl(b, from, on.reply)
+		} else {
+			guard.Handle(b, from, on.reply)
+		}
 		return
 	case kind == kindControl:
 		drop = l.controlLocked(b, from, now)

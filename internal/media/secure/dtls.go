@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -88,18 +89,26 @@ type DTLS struct {
 	ctx      context.Context // of the handshakes, which begin with datagrams and end with the guard
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
-	session  session
 	ice      *agent // nil: none
+	audio    association
+	control  association // of RTCP, where that has a port of its own
+	apart    atomic.Bool // control has keys, so that RTCP is under those
 
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards all below, and associations but for their keys
 	terms  Terms
-	shakes []*handshake // under way, or done and lingering
-	done   bool         // the keys are there
 	closed bool
 }
 
-// handshake is one association that may become the one.
+// association is what has keys of its own: each port of the peer's that is used (RFC 5764 §3).
+type association struct {
+	session session
+	shakes  []*handshake // under way, or done and lingering
+	done    bool         // the keys are there
+}
+
+// handshake is one that may become an association's.
 type handshake struct {
+	of   *association
 	from netip.AddrPort // zero with ICE: the addresses that ICE admits are one peer
 	wire *wire
 }
@@ -145,7 +154,15 @@ func (d *DTLS) Begin(to netip.AddrPort, reply func([]byte, netip.AddrPort)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.terms.Setup == Active && d.ice == nil && to.IsValid() {
-		d.shakeLocked(to, to, reply)
+		d.shakeLocked(&d.audio, to, to, reply)
+	}
+}
+
+// HandleControl is Handle for what came to our port for RTCP: a peer that does not send RTCP on the port of RTP shakes hands
+// twice. Such a peer has to begin.
+func (d *DTLS) HandleControl(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	if len(b) > 0 && b[0] >= firstDTLS && b[0] <= lastDTLS && d.ice == nil { // our candidate of ICE is the port of RTP
+		d.record(&d.control, b, from, reply)
 	}
 }
 
@@ -159,7 +176,7 @@ func (d *DTLS) Handle(b []byte, from netip.AddrPort, reply func([]byte, netip.Ad
 			d.nominated(reply)
 		}
 	case b[0] >= firstDTLS && b[0] <= lastDTLS && (d.ice == nil || d.ice.admits(from)):
-		d.record(b, from, reply)
+		d.record(&d.audio, b, from, reply)
 	}
 }
 
@@ -169,24 +186,24 @@ func (d *DTLS) nominated(reply func([]byte, netip.AddrPort)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.terms.Setup == Active && to.IsValid() {
-		d.shakeLocked(netip.AddrPort{}, to, reply)
+		d.shakeLocked(&d.audio, netip.AddrPort{}, to, reply)
 	}
 }
 
 // record gives a datagram to the handshake it belongs to, or lets it begin one.
-func (d *DTLS) record(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+func (d *DTLS) record(of *association, b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
 	key := from
 	if d.ice != nil {
 		key = netip.AddrPort{}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i := slices.IndexFunc(d.shakes, func(h *handshake) bool { return h.from == key })
+	i := slices.IndexFunc(of.shakes, func(h *handshake) bool { return h.from == key })
 	if i < 0 && d.terms.Setup == Passive && isClientHello(b) {
-		i = d.shakeLocked(key, from, reply)
+		i = d.shakeLocked(of, key, from, reply)
 	}
 	if i >= 0 {
-		d.shakes[i].wire.put(b, from, reply)
+		of.shakes[i].wire.put(b, from, reply)
 	}
 }
 
@@ -196,9 +213,9 @@ func isClientHello(b []byte) bool {
 }
 
 // shakeLocked starts a handshake and returns its index, -1 if there may be none now.
-func (d *DTLS) shakeLocked(key, to netip.AddrPort, reply func([]byte, netip.AddrPort)) int {
-	known := slices.ContainsFunc(d.shakes, func(h *handshake) bool { return h.from == key })
-	if d.closed || d.done || known || len(d.shakes) >= maxPeers {
+func (d *DTLS) shakeLocked(of *association, key, to netip.AddrPort, reply func([]byte, netip.AddrPort)) int {
+	known := slices.ContainsFunc(of.shakes, func(h *handshake) bool { return h.from == key })
+	if d.closed || of.done || known || len(of.shakes) >= maxPeers {
 		return -1
 	}
 	select {
@@ -206,11 +223,11 @@ func (d *DTLS) shakeLocked(key, to netip.AddrPort, reply func([]byte, netip.Addr
 	default:
 		return -1
 	}
-	h := &handshake{from: key, wire: newWire(to, reply)}
-	d.shakes = append(d.shakes, h)
+	h := &handshake{of: of, from: key, wire: newWire(to, reply)}
+	of.shakes = append(of.shakes, h)
 	t := d.terms
 	d.running.Go(func() { d.run(h, t) })
-	return len(d.shakes) - 1
+	return len(of.shakes) - 1
 }
 
 // run does one handshake and stays a while, so that our last message can be asked for again.
@@ -239,25 +256,26 @@ func (d *DTLS) run(h *handshake, t Terms) {
 	}
 	_ = h.wire.Close() // never fails
 	d.mu.Lock()
-	d.shakes = slices.DeleteFunc(d.shakes, func(o *handshake) bool { return o == h })
+	h.of.shakes = slices.DeleteFunc(h.of.shakes, func(o *handshake) bool { return o == h })
 	d.mu.Unlock()
 }
 
 // keys are what a handshake agrees on.
 type keys struct{ local, remote Crypto }
 
-// won sets the keys of the first handshake that has some. One that is second is nobody's.
+// won sets the keys of the first handshake of an association that has some. One that is second is nobody's.
 func (d *DTLS) won(h *handshake, k keys) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.done || d.closed {
+	if h.of.done || d.closed {
 		return errors.New("DTLS handshake: another one was first, or the call is over")
 	}
-	if err := d.session.agree(k.local, k.remote); err != nil {
+	if err := h.of.session.agree(k.local, k.remote); err != nil {
 		return err
 	}
-	d.done = true
-	for _, o := range d.shakes {
+	h.of.done = true
+	d.apart.Store(d.control.done)
+	for _, o := range h.of.shakes {
 		if o != h {
 			_ = o.wire.Close() // never fails; it ends the handshake
 		}
@@ -349,12 +367,20 @@ func (d *DTLS) Protect(dst, packet []byte, rtcp bool) ([]byte, error) {
 			return dst, ErrConsent
 		}
 	}
-	return d.session.out.protect(dst, packet, rtcp)
+	return d.keysOf(rtcp).out.protect(dst, packet, rtcp)
 }
 
 // Unprotect appends what a packet of the peer says to dst, or tells that it is none.
 func (d *DTLS) Unprotect(dst, packet []byte, rtcp bool) ([]byte, error) {
-	return d.session.in.unprotect(dst, packet, rtcp)
+	return d.keysOf(rtcp).in.unprotect(dst, packet, rtcp)
+}
+
+// keysOf are the keys of RTP or RTCP.
+func (d *DTLS) keysOf(rtcp bool) *session {
+	if rtcp && d.apart.Load() {
+		return &d.control.session
+	}
+	return &d.audio.session
 }
 
 // Peer is the address that the peer nominated; zero without ICE, and before.
@@ -370,7 +396,7 @@ func (d *DTLS) Peer() netip.AddrPort {
 func (d *DTLS) Close() {
 	d.mu.Lock()
 	d.closed = true
-	for _, h := range d.shakes {
+	for _, h := range slices.Concat(d.audio.shakes, d.control.shakes) {
 		h.wire.mute()
 	}
 	d.mu.Unlock()
@@ -378,5 +404,6 @@ func (d *DTLS) Close() {
 	if d.ice != nil {
 		d.ice.close()
 	}
-	d.session.close()
+	d.audio.session.close()
+	d.control.session.close()
 }

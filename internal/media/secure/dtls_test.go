@@ -152,9 +152,9 @@ func TestPeerBegins(t *testing.T) {
 				t.Fatal(err)
 			}
 			talk(t, n, peerSession(t, client, true), conn)
-			d.session.out.mu.Lock()
-			defer d.session.out.mu.Unlock()
-			if got := d.session.out.key.Suite; got != c.want {
+			d.audio.session.out.mu.Lock()
+			defer d.audio.session.out.mu.Unlock()
+			if got := d.audio.session.out.key.Suite; got != c.want {
 				t.Errorf("suite %v, want %v", got, c.want)
 			}
 		})
@@ -176,6 +176,49 @@ func TestWeBegin(t *testing.T) {
 		t.Fatal(err)
 	}
 	talk(t, n, peerSession(t, s, false), conn)
+}
+
+// A peer whose RTCP has a port of its own shakes hands for that, too, and its reports are under those keys. They come in any
+// order, and reports go under the keys of audio until there are others.
+func TestControlApart(t *testing.T) {
+	ours, theirs := identities(t)
+	d, outcomes := guardFor(t, ours, Terms{Setup: Passive, Fingerprints: []Fingerprint{theirs.Fingerprint()}})
+	audio, control := serve(t, d), serveControl(t, d)
+	var sessions []*session
+	for _, n := range []*node{control, audio} {
+		if n == audio {
+			if _, err := d.Protect(nil, packetOf(t, 7, 1, 20), false); !errors.Is(err, ErrNoKeys) {
+				t.Errorf("audio under the keys of RTCP: %v", err)
+			}
+		}
+		c, err := dial(t, listen(t), n, peerOptions(theirs, ours, bothProfiles...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := receive(t, "the outcome", outcomes); err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, peerSession(t, c, true))
+	}
+	for i, rtcp := range []bool{true, false} {
+		plain := packetOf(t, 7, 1, 20)
+		if rtcp {
+			plain = reports(t, 7)
+		}
+		sent, err := d.Protect(nil, plain, rtcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := sessions[i].in.unprotect(nil, sent, rtcp); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("RTCP %v: the peer reads %x (%v)", rtcp, got, err)
+		}
+		if sent, err = sessions[i].out.protect(nil, plain, rtcp); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.Unprotect(nil, sent, rtcp); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("RTCP %v: we read %x (%v)", rtcp, got, err)
+		}
+	}
 }
 
 // A stranger with a certificate of its own gets no keys, and does not keep the peer from getting them.
@@ -250,7 +293,7 @@ func TestHandshakesAreLimited(t *testing.T) {
 		d.Handle(hello, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port+1), func([]byte, netip.AddrPort) {})
 	}
 	d.mu.Lock()
-	got := len(d.shakes)
+	got := len(d.audio.shakes)
 	d.mu.Unlock()
 	if got != maxPeers {
 		t.Errorf("%d handshakes with strangers, want %d", got, maxPeers)

@@ -46,7 +46,7 @@ func FuzzHandle(f *testing.F) {
 			t.Error("the datagram was written to")
 		}
 		d.mu.Lock()
-		shakes := len(d.shakes)
+		shakes := len(d.audio.shakes)
 		d.mu.Unlock()
 		if shakes > 1 || shakes == 1 && (ice || !isClientHello(b)) {
 			t.Errorf("%d handshakes for %x", shakes, b)

@@ -191,7 +191,7 @@ func TestConsent(t *testing.T) {
 		mine, yours := NewCredentials(), NewCredentials()
 		d, _ := guardFor(t, ours, Terms{Setup: Passive, Fingerprints: []Fingerprint{theirs.Fingerprint()}, Local: mine, Remote: yours})
 		defer d.Close()
-		if err := d.session.agree(NewCrypto(1, CM80), NewCrypto(1, CM80)); err != nil {
+		if err := d.audio.session.agree(NewCrypto(1, CM80), NewCrypto(1, CM80)); err != nil {
 			t.Fatal(err)
 		}
 		confirm := func() {
@@ -273,7 +273,7 @@ func TestICEAndDTLS(t *testing.T) {
 			at := conn.LocalAddr().(*net.UDPAddr).AddrPort()
 			d.Handle(clientHello(t), at, n.send)
 			d.mu.Lock()
-			if len(d.shakes) != 0 {
+			if len(d.audio.shakes) != 0 {
 				t.Error("a handshake began before ICE")
 			}
 			d.mu.Unlock()

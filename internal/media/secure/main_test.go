@@ -30,20 +30,28 @@ func unhex(t testing.TB, s string) []byte {
 
 // node is the leg that a guard stands before: a socket whose datagrams go to the guard by their first byte.
 type node struct {
-	conn  *net.UDPConn
-	guard interface {
-		Handle([]byte, netip.AddrPort, func([]byte, netip.AddrPort))
-		Unprotect([]byte, []byte, bool) ([]byte, error)
-		Protect([]byte, []byte, bool) ([]byte, error)
-	}
-	heard chan []byte // packets that the guard opened
-	wg    sync.WaitGroup
+	conn   *net.UDPConn
+	guard  *DTLS
+	handle func([]byte, netip.AddrPort, func([]byte, netip.AddrPort))
+	heard  chan []byte // packets that the guard opened
+	wg     sync.WaitGroup
 }
 
 // serve opens a socket for a guard; every packet that it opens is kept in heard.
 func serve(t testing.TB, d *DTLS) *node {
 	t.Helper()
-	n := &node{conn: listen(t), guard: d, heard: make(chan []byte, 100)}
+	return serveTo(t, d, d.Handle)
+}
+
+// serveControl is serve for the port of RTCP.
+func serveControl(t testing.TB, d *DTLS) *node {
+	t.Helper()
+	return serveTo(t, d, d.HandleControl)
+}
+
+func serveTo(t testing.TB, d *DTLS, handle func([]byte, netip.AddrPort, func([]byte, netip.AddrPort))) *node {
+	t.Helper()
+	n := &node{conn: listen(t), guard: d, handle: handle, heard: make(chan []byte, 100)}
 	n.wg.Go(n.read)
 	t.Cleanup(func() {
 		d.Close()
@@ -62,7 +70,7 @@ func (n *node) read() {
 			return
 		}
 		if size == 0 || b[0]>>6 != 2 {
-			n.guard.Handle(b[:size], from, n.send)
+			n.handle(b[:size], from, n.send)
 		} else if opened, err := n.guard.Unprotect(nil, b[:size], false); err == nil {
 			select {
 			case n.heard <- opened:
