@@ -12,7 +12,7 @@
 // Narrow and wide voices may be in one room; what each said is converted only while there are both. Sums that
 // are too loud are bent rather than cut.
 //
-// State: a port is some 4 KB, all of it there from the beginning; a round allocates nothing. What a port wrote and no
+// State: a port is some 6 KB, all of it there from the beginning; a round allocates nothing. What a port wrote and no
 // round has taken waits, two frames at most, and a frame is dropped when one has waited for half a second.
 //
 // Concurrency: everything may be called from anywhere. One lock guards the room, held for a round (some microseconds) at

@@ -367,8 +367,8 @@ func TestParticipants(t *testing.T) {
 	got[0].Level = 0
 	want := []Participant{
 		{ID: 1, Name: "400", Role: Talker},
-		{ID: 2, Name: "700", Role: Coach, Of: 1, Gain: 20, Deaf: true, Level: silent},
-		{ID: 3, Name: "0", Role: Talker, Muted: true, Level: silent},
+		{ID: 2, Name: "700", Role: Coach, Of: 1, Gain: 20, Deaf: true, Level: audio.Quietest},
+		{ID: 3, Name: "0", Role: Talker, Muted: true, Level: audio.Quietest},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("Participants = %+v, want %+v", got, want)

@@ -36,8 +36,8 @@ type Port struct {
 	queued int
 	late   int // rounds in a row in which more than a frame waited
 	spoke  bool
-	said   [2][]int16 // in this round, at each rate
-	other  converter  // to the rate that is not his
+	said   [2][]int16       // in this round, at each rate
+	other  *audio.Resampler // to the rate that is not his
 
 	read  uint64  // round that heard is of
 	heard []int16 // what is left of it begins at next
@@ -60,8 +60,13 @@ func newPort(m *Mixer, name string, rate int) (*Port, error) {
 		return nil, fmt.Errorf("mix: %s has %d samples a second, want %d or %d", name, rate, audio.Narrow, audio.Wide)
 	}
 	n := samples[kind]
+	other, err := audio.NewResampler(rate, audio.Narrow+audio.Wide-rate)
+	if err != nil {
+		return nil, err
+	}
 	return &Port{
-		m: m, name: name, kind: kind, role: Talker, voice: fader{1, 1}, ear: fader{1, 1},
+		other: other,
+		m:     m, name: name, kind: kind, role: Talker, voice: fader{1, 1}, ear: fader{1, 1},
 		queue: make([]int16, queueFrames*n), heard: make([]int16, n), next: n, work: make([]int32, n),
 		said: [2][]int16{make([]int16, samples[narrow]), make([]int16, samples[wide])},
 	}, nil
@@ -100,7 +105,7 @@ func (p *Port) SetMute(on bool) {
 }
 
 func (p *Port) setVoiceLocked() {
-	p.voice.want = float32(math.Pow(10, p.gain/20))
+	p.voice.want = audio.Factor(p.gain)
 	if p.muted {
 		p.voice.want = 0
 	}
@@ -190,14 +195,8 @@ func (p *Port) ended(err error) {
 
 // convert makes what was said at the other rate, too.
 func (p *Port) convert() {
-	if !p.spoke {
-		p.other = converter{}
-		return
-	}
-	if p.kind == wide {
-		p.other.down(p.said[narrow], p.said[wide])
-	} else {
-		p.other.up(p.said[wide], p.said[narrow])
+	if p.spoke {
+		p.other.Resample(p.said[1-p.kind][:0], p.said[p.kind])
 	}
 }
 

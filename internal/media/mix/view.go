@@ -2,8 +2,9 @@ package mix
 
 import (
 	"fmt"
-	"math"
 	"slices"
+
+	"parley/internal/media/audio"
 )
 
 // Participant is what a port is at a moment.
@@ -15,7 +16,7 @@ type Participant struct {
 	Gain  float64
 	Muted bool
 	Deaf  bool
-	Level float64 // of what was said in the last round, in dBov; -127 is nothing (RFC 6465 has the same scale)
+	Level float64 // of what was said in the last round, in dBov; audio.Quietest if nothing was
 }
 
 // Participants are all who are in the room, in the order in which they came.
@@ -32,17 +33,11 @@ func (m *Mixer) Participants() []Participant {
 	return out
 }
 
-const silent = -127.0
-
 func (p *Port) levelLocked() float64 {
 	if !p.spoke {
-		return silent
+		return audio.Quietest
 	}
-	power := 0.0
-	for _, s := range p.said[p.kind] {
-		power += float64(s) * float64(s)
-	}
-	return max(silent, 10*math.Log10(power/float64(samples[p.kind])/(32768*32768)))
+	return audio.Level(p.said[p.kind])
 }
 
 // Matrix tells who hears whom: for each listener, whom he hears.
