@@ -1,11 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,9 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/httpapi"
 	"parley/internal/media"
+	"parley/internal/media/play"
+	"parley/internal/media/prompt"
+	"parley/internal/media/wav"
 	"parley/internal/obs"
 	"parley/internal/sipua/digest"
 	"parley/internal/sipua/locate"
@@ -207,11 +212,17 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip.dns: %w", err)
 	}
+	prompts, err := prompt.New(cmp.Or(n.cfg.Media.Prompts, filepath.Join(n.dir.path, "prompts")),
+		play.NewCache(int64(n.cfg.Media.PromptCache), wav.DefaultLimits()))
+	if err != nil {
+		return nil, err
+	}
 	cfg := n.cfg.Calls
 	cfg.Direct = n.cfg.Media.Mode == settings.MediaDirect
 	cfg.T1 = n.cfg.SIPProxy.T1 // both halves of a transaction repeat at the same pace
 	return sip.New(sip.Options{
 		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof, Locator: names,
+		Prompts: prompts, Recordings: cmp.Or(n.cfg.Media.Recordings, filepath.Join(n.dir.path, "recordings")),
 		Changed:  n.record.renew,
 		Registry: s.reg, Health: s.health, Log: s.log,
 	})

@@ -67,6 +67,10 @@ type Media struct {
 	ExternalHost string    `yaml:"external_host"`
 	Ports        PortRange `yaml:"ports"`
 	Mode         string    `yaml:"mode"` // MediaRelay or MediaDirect
+
+	Prompts     string `yaml:"prompts"`      // directory of tenants' own recordings; empty: prompts under the data directory
+	PromptCache Size   `yaml:"prompt_cache"` // memory for them
+	Recordings  string `yaml:"recordings"`   // directory of what is recorded; empty: recordings under the data directory
 }
 
 // The ways of audio.
@@ -154,7 +158,7 @@ func Default() Config {
 		SIP: SIP{Listen: []string{
 			"udp://0.0.0.0:5060", "tcp://0.0.0.0:5060", "tls://0.0.0.0:5061", "ws://0.0.0.0:5062", "wss://0.0.0.0:5063",
 		}},
-		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: MediaRelay},
+		Media:  Media{Bind: "0.0.0.0", Ports: PortRange{20000, 29999}, Mode: MediaRelay, PromptCache: 32 << 20},
 		Fabric: Fabric{Replicas: 1, MaxMemory: Size(rq.DefaultConfig().MaxMemory), MaxStore: Size(rq.DefaultConfig().MaxStore)},
 		HTTP: HTTP{Bind: "127.0.0.1", Ports: map[string]int{
 			// One file may serve nodes of several releases, so the ports of all services of the platform are known here.

@@ -107,6 +107,9 @@ func (k *checker) media(m Media) {
 	if m.Mode != MediaRelay && m.Mode != MediaDirect {
 		k.failf("media.mode", "%q is unknown; want relay or direct", m.Mode)
 	}
+	if m.PromptCache < 1<<20 {
+		k.failf("media.prompt_cache", "%v is less than 1MiB, a minute of sound", m.PromptCache)
+	}
 }
 
 func (k *checker) fabric(f Fabric) {

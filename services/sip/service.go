@@ -15,6 +15,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/media"
+	"parley/internal/media/prompt"
 	"parley/internal/obs"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
@@ -35,16 +36,18 @@ const (
 
 // Options are what a Service needs. Fabric, Directory and Registry are required.
 type Options struct {
-	Fabric    *fabric.Fabric
-	Directory *contract.Directory
-	Config    Config
-	Media     *media.Plane  // ports for the audio of calls; nil = it always goes from phone to phone
-	Digest    digest.Policy // how callers prove who they are
-	Changed   func()        // is called when the node begins or ceases to take calls; nil = nobody wants to know
-	Registry  *prometheus.Registry
-	Locator   trunk.Locator // where the names of trunks lead; nil = by the name servers of the machine
-	Health    *obs.Health   // nil = one of its own
-	Log       *slog.Logger
+	Fabric     *fabric.Fabric
+	Directory  *contract.Directory
+	Config     Config
+	Media      *media.Plane    // ports for the audio of calls; nil = it always goes from phone to phone
+	Prompts    *prompt.Library // what is said to callers; nil = what is built in
+	Recordings string          // directory of what is recorded; "" = nothing can be
+	Digest     digest.Policy   // how callers prove who they are
+	Changed    func()          // is called when the node begins or ceases to take calls; nil = nobody wants to know
+	Registry   *prometheus.Registry
+	Locator    trunk.Locator // where the names of trunks lead; nil = by the name servers of the machine
+	Health     *obs.Health   // nil = one of its own
+	Log        *slog.Logger
 }
 
 // Service is one SIP node. See [New], [Service.Attach], [Service.ServeSIP] and [Service.Run].
@@ -60,6 +63,8 @@ type Service struct {
 
 	pressure *pressure
 	plane    *media.Plane
+	prompts  *prompt.Library
+	records  string // directory of recordings; "" = nothing is recorded
 	sender   sipua.Sender
 	contact  string // host:port in our Contact
 	keeper   atomic.Pointer[digest.Doorkeeper]
@@ -115,6 +120,12 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Prompts == nil {
+		var err error
+		if o.Prompts, err = prompt.New("", nil); err != nil {
+			return nil, err
+		}
+	}
 	if o.Health == nil {
 		o.Health = obs.NewHealth()
 	}
@@ -125,7 +136,7 @@ func New(o Options) (*Service, error) {
 		o.Health.Set(c, obs.LevelStarting, "starting")
 	}
 	s := &Service{
-		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, told: o.Changed, health: o.Health, log: o.Log,
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, prompts: o.Prompts, records: o.Recordings, told: o.Changed, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
