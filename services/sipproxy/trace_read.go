@@ -110,8 +110,9 @@ var (
 	credentialPart = regexp.MustCompile(`(?i)\b(response|nonce|cnonce|opaque|nextnonce|rspauth)\s*=\s*("(?:[^"\\]|\\.)*"?|[^,\s]*)`)
 	// bearer finds the other schemes, which are secret altogether.
 	bearer = regexp.MustCompile(`(?i)(:[ \t]*(?:basic|bearer)[ \t]+)\S+`)
-	// bodySecret finds keys of audio in SDP (RFC 4568 §9.1, RFC 4567, RFC 8866 §5.12), and digits in INFO: they may be a PIN.
-	bodySecret = regexp.MustCompile(`(?im)(inline:)[^\s|;]+|^(a=key-mgmt:\s*\S+\s+)\S+|^(k=\w+:)\S+|^(signal\s*=\s*)\S+`)
+	// bodySecret finds keys of audio in SDP (RFC 4568 §9.1, RFC 4567, RFC 8866 §5.12), passwords of ICE (RFC 8839 §5.4), and
+	// digits in INFO: they may be a PIN.
+	bodySecret = regexp.MustCompile(`(?im)(inline:)[^\s|;]+|^(a=key-mgmt:\s*\S+\s+)\S+|^(a=ice-pwd:)\S+|^(k=\w+:)\S+|^(signal\s*=\s*)\S+`)
 )
 
 // redact returns a message as it may be shown: without what credentials are made of, and without the keys of audio.
@@ -123,5 +124,5 @@ func redact(data []byte) string {
 	if !hasBody {
 		return text
 	}
-	return text + "\r\n\r\n" + bodySecret.ReplaceAllString(string(body), "$1$2$3$4***")
+	return text + "\r\n\r\n" + bodySecret.ReplaceAllString(string(body), "$1$2$3$4$5***")
 }

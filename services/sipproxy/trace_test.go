@@ -250,7 +250,7 @@ func TestTraceGivesNoSecrets(t *testing.T) {
 		`PROXY-AUTHORIZATION : digest Response=SECRET5,nonce="SECRET6`,
 		`WWW-Authenticate: Digest realm="demo.local", nonce="SECRET7", algorithm=MD5`, `Authorization: Bearer SECRET8`,
 		"Subject: the response=is not a credential")) +
-		"v=0\r\nk=clear:SECRET9\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRETA|2^20|1:4 inline:SECRETB\r\na=key-mgmt:mikey SECRETC\r\n"
+		"v=0\r\nk=clear:SECRET9\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRETA|2^20|1:4 inline:SECRETB\r\na=key-mgmt:mikey SECRETC\r\na=ice-pwd:SECRETG\r\n"
 	out := redact([]byte(in))
 	if strings.Contains(out, "SECRET") {
 		t.Errorf("left in:\n%s", out)
