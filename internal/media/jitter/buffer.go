@@ -103,7 +103,8 @@ type Buffer struct {
 	noise     noise
 	shorten   time.Time // not before
 
-	figures Figures
+	figures   Figures
+	discarded func(sequence uint16)
 }
 
 // decoder is a codec that the stream had.
@@ -112,8 +113,14 @@ type decoder struct {
 	codec.Decoder
 }
 
-// New returns an empty buffer.
-func New() *Buffer { return &Buffer{rate: audio.Narrow} }
+// New returns an empty buffer. discarded, which may be nil, is told within Push and Pull of each packet that came and is not
+// heard.
+func New(discarded func(sequence uint16)) *Buffer {
+	if discarded == nil {
+		discarded = func(uint16) {}
+	}
+	return &Buffer{rate: audio.Narrow, discarded: discarded}
+}
 
 // Figures tells what was done so far.
 func (b *Buffer) Figures() Figures { return b.figures }
@@ -152,6 +159,7 @@ func (b *Buffer) Push(p *Packet, now time.Time) {
 			b.figures.Duplicates++
 		} else {
 			b.figures.Late++
+			b.discarded(p.Sequence)
 			if p.Kind != Other {
 				b.transit.add(b.transitOf(timestamp, now), now) // so that its like will be in time
 			}

@@ -22,7 +22,7 @@ func TestWithoutFaultsAllIsHeardAsItWas(t *testing.T) {
 				s := newSender(c, ptime)
 				pcm := speech(c.rate, 6*time.Second)
 				s.talk(pcm, wire)
-				b := New()
+				b := New(nil)
 				got := hear(b, s.arrivals, 6*time.Second)
 				if r, lag := likeness(pcm[:4*c.rate], got, c.rate/5); r < 0.9999 || lag > c.rate*110/1000 {
 					t.Errorf("correlation %.5f after %v", r, time.Duration(lag)*time.Second/time.Duration(c.rate))
@@ -83,7 +83,7 @@ func TestAnImpairedPathIsStillUnderstood(t *testing.T) {
 			s.tempo = test.tempo
 			pcm := speech(8000, 20*time.Second)
 			s.talk(pcm, test.path)
-			b := New()
+			b := New(nil)
 			got := hear(b, s.arrivals, 20*time.Second)
 			alike(t, 8000, pcm[8000:], got[8000:], test.least)
 			if f := b.Figures(); !test.check(f) {
@@ -102,7 +102,7 @@ func TestTheDelayGrowsQuicklyAndShrinksSlowly(t *testing.T) {
 		}
 		return []time.Duration{leaves + 30*ms}
 	})
-	b := New()
+	b := New(nil)
 	var good, bad, after time.Duration
 	epoch, arrivals := time.Unix(0, 0), s.arrivals
 	hearUntil := func(from, to time.Duration) time.Duration {
@@ -142,7 +142,7 @@ func TestSilenceThatIsNotSentKeepsItsTime(t *testing.T) {
 				}
 				s.pause(time.Second)
 			}
-			b := New()
+			b := New(nil)
 			got := hear(b, s.arrivals, 12*time.Second)
 			for second := range 5 {
 				from := second * 2 * 8000
@@ -176,7 +176,7 @@ func TestTelephoneEventsAreNoLosses(t *testing.T) {
 	}
 	s.pause(200 * ms)
 	s.talk(pcm[17600:], wire)
-	b := New()
+	b := New(nil)
 	got := hear(b, s.arrivals, 4*time.Second)
 	if r, _ := likeness(pcm[:16000], got, 1200); r < 0.999 {
 		t.Errorf("what was before has a correlation of %.4f", r)
@@ -209,7 +209,7 @@ func TestANewStreamTakesTheOldOnesPlace(t *testing.T) {
 			s.talk(pcm[:2*8000], wire)
 			change(s)
 			s.talk(pcm[2*8000:], wire)
-			b := New()
+			b := New(nil)
 			got := hear(b, s.arrivals, 6*time.Second)
 			if r, _ := likeness(pcm[5*8000/2:5*8000], got[5*8000/2:], 1200); r < 0.99 {
 				t.Errorf("what comes after has a correlation of %.3f", r)
@@ -238,7 +238,7 @@ func TestAFewStrangePacketsChangeNothing(t *testing.T) {
 		}
 		return wire(n, leaves)
 	})
-	b := New()
+	b := New(nil)
 	got := hear(b, s.arrivals, 5*time.Second)
 	if r, _ := likeness(pcm[:3*8000], got, 1200); r < 0.9999 {
 		t.Errorf("correlation %.4f", r)
@@ -257,16 +257,20 @@ func TestAStallOfTheNetworkIsCaughtUpWith(t *testing.T) {
 		}
 		return wire(n, leaves)
 	})
-	b := New()
+	told := 0
+	b := New(func(uint16) { told++ })
 	hear(b, s.arrivals, 10*time.Second)
 	f := b.Figures()
+	if told != int(f.Discarded()) {
+		t.Errorf("told of %d that were discarded, %+v", told, f)
+	}
 	if f.Overflow < 15 || f.Delay > MaxDelay+40*ms {
 		t.Errorf("after 800 ms in which nothing came, and then all at once: %+v", f)
 	}
 }
 
 func TestEveryPullIsAFrame(t *testing.T) {
-	b := New()
+	b := New(nil)
 	for i := range 100 {
 		pcm, rate := b.Pull(time.Unix(0, int64(i)*int64(20*ms)))
 		if len(pcm) != 160 || rate != 8000 || loudness(pcm) != 0 {
@@ -276,7 +280,7 @@ func TestEveryPullIsAFrame(t *testing.T) {
 }
 
 func TestNoAllocationOncePacketsFlow(t *testing.T) {
-	b := New()
+	b := New(nil)
 	s := newSender(narrow, 20*ms)
 	s.talk(speech(8000, 8*time.Second), func(n int, leaves time.Duration) []time.Duration {
 		if n%9 == 4 {

@@ -14,7 +14,7 @@ func FuzzBuffer(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 160, 5, 20, 0, 0, 0, 2, 0, 0, 1, 64, 5, 20})
 	f.Add([]byte{1, 0, 255, 255, 255, 255, 255, 200, 5, 20, 2, 0, 0, 1, 0, 0, 0, 9, 200, 255, 3, 0, 0, 2, 0, 0, 0, 50, 0, 3})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		b := New()
+		b := New(nil)
 		codecs := []linear{narrow, wide, {16000, 48000}, {8000, 8000}}
 		epoch := time.Unix(0, 0)
 		now := epoch
@@ -65,7 +65,7 @@ func FuzzBuffer(f *testing.F) {
 
 // BenchmarkStream is a packet and a frame of a stream without faults, decoded by a codec that does next to nothing.
 func BenchmarkStream(b *testing.B) {
-	buffer := New()
+	buffer := New(nil)
 	s := newSender(narrow, 20*ms)
 	p := s.packet
 	p.Payload = s.codec.Encode(nil, speech(8000, time.Second)[4000:4160])

@@ -235,6 +235,7 @@ func (b *Buffer) decode(s *slot, over int64, lost uint16, due time.Time) {
 	if skip := int(over * int64(b.rate) / b.clock); skip > 0 {
 		if skip >= n {
 			b.figures.Late++
+			b.discarded(b.next - 1)
 			b.ready = b.ready[:before]
 			return
 		}
@@ -253,6 +254,7 @@ func (b *Buffer) adapt(from int, due time.Time) {
 	switch {
 	case b.depth() > MaxDelay+2*audio.FrameTime+b.duration(b.span):
 		b.figures.Overflow++
+		b.discarded(b.next - 1)
 		b.ready = b.ready[:from]
 	case b.tooLong(due) && plc.Quiet(fresh):
 		n := min(len(fresh), audio.Frame(b.rate))
