@@ -58,7 +58,8 @@ func (l *Leg) Agree(a Agreement) error {
 	if old := l.agreed.Guard; old != nil && old != a.Guard {
 		old.Close()
 	}
-	l.agreed, l.format, l.mapped = a, sdp.Format{}, mapping{}
+	l.agreed, l.format, l.mapped, l.recode = a, sdp.Format{}, mapping{}, nil
+	l.agreement++
 	l.stream.Agree(a.Receive, a.Send, a.Reports)
 	if l.talkingLocked() && !talked {
 		l.expectFrom(now)
@@ -99,6 +100,16 @@ func (l *Leg) formatOf(payload uint8) (sdp.Format, bool) {
 		}
 	}
 	return sdp.Format{Type: payload, Clock: 8000}, len(l.agreed.Receive) == 0
+}
+
+// sentAs is the format of a payload type that goes to the peer.
+func (l *Leg) sentAs(payload uint8) sdp.Format {
+	for _, f := range l.agreed.Send {
+		if f.Type == payload {
+			return f
+		}
+	}
+	return sdp.Format{Type: payload, Clock: 8000}
 }
 
 // mapping remembers what a format of the joined leg is called by the peer.

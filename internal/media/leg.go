@@ -30,9 +30,8 @@ type Leg struct {
 	mu        sync.Mutex // guards what follows, and is held while a packet comes in or goes out. Never two legs' at once
 	rtp, rtcp *socket
 	agreed    Agreement
-	joined    *Leg // is heard by this one's peer, and hears it
-	own       bool // the peer hears something of ours instead
-	taps      []tap
+	agreement uint32 // how many there were
+	joined    *Leg   // is heard by this one's peer, and hears it
 	closed    bool
 	notes     []note // made under the lock, told after it
 
@@ -43,11 +42,18 @@ type Leg struct {
 	digits  dtmf.Reader
 	clear   []byte // packets that were encrypted
 
+	// Who listens, and what the peer hears instead of the joined leg. See listening.go, playing.go, pressing.go.
+	heardBy *ear // nil while nobody listens, as the next one
+	sentBy  *ear
+	player  *player
+	keys    *presser
+
 	// What goes.
 	out    numbering
 	mapped mapping
-	sealed []byte // the packet at hand, encrypted
-	made   []byte // the packet at hand, of our own making
+	recode *transcoder // nil until the joined leg says something in a format that the peer does not know
+	sealed []byte      // the packet at hand, encrypted
+	made   []byte      // the packet at hand, of our own making
 
 	stream quality.Stream
 	count  counters
@@ -133,7 +139,8 @@ func (l *Leg) bindPair(port uint16) (err error) {
 // Ports are our RTP and RTCP port towards the peer.
 func (l *Leg) Ports() (rtp, rtcp uint16) { return l.port, l.port + 1 }
 
-// Join lets two legs hear each other; what either was joined with before hears nothing any more.
+// Join lets two legs hear each other; what either was joined with before hears nothing any more. Sound passes as it comes
+// where the peer knows its format, and is coded anew where not; whether that is possible [Understands] knows.
 func Join(a, b *Leg) {
 	a.Part()
 	b.Part()
@@ -198,6 +205,11 @@ func (l *Leg) Close() {
 		return
 	}
 	l.closed = true
+	player := l.player
+	tell := l.endLocked(player, ErrClosed)
+	l.releaseLocked()
+	l.deafenLocked(l.heardBy)
+	l.deafenLocked(l.sentBy)
 	l.sayLocked(l.stream.WriteBye(l.made[:0], l.plane.now()))
 	if l.agreed.Guard != nil {
 		l.agreed.Guard.Close()
@@ -207,5 +219,8 @@ func (l *Leg) Close() {
 	l.plane.pool.put(l.port)
 	counts := l.count
 	l.mu.Unlock()
+	if tell {
+		player.tell()
+	}
 	l.plane.closed(l, &counts)
 }

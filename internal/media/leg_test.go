@@ -90,8 +90,8 @@ func TestPayloadTypesAreThePeers(t *testing.T) {
 		t.Errorf("heard %v, %v; want payload type 96", got, err)
 	}
 	c.b.hears(c.b.rtp, c.a.audio(c.portA), c.portB) // static, without a name
-	c.a.send(c.a.rtp, c.portA, c.a.next(8, []byte("PCMA")))
-	eventually(t, "PCMA to be dropped", func() bool { return c.legA.Stats().Dropped == 1 })
+	c.a.send(c.a.rtp, c.portA, c.a.next(18, []byte("G.729 can only pass")))
+	eventually(t, "G.729 to be dropped", func() bool { return c.legA.Stats().Dropped == 1 })
 	c.b.silence(c.b.rtp)
 }
 

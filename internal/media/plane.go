@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"parley/internal/media/pace"
 	"parley/internal/voice"
 )
 
@@ -27,6 +29,7 @@ type Plane struct {
 	pool   *Pool
 	log    *slog.Logger
 	driver driver
+	clock  *pace.Clock // the turns of all that listens and plays
 	now    func() time.Time
 
 	opened atomic.Uint32
@@ -70,7 +73,7 @@ func NewPlane(pool *Pool, reg prometheus.Registerer, log *slog.Logger) (*Plane, 
 }
 
 func newPlane(pool *Pool, d driver, reg prometheus.Registerer, log *slog.Logger) (*Plane, error) {
-	p := &Plane{cfg: pool.cfg, pool: pool, log: log, driver: d, now: pool.now, legs: map[*Leg]struct{}{}}
+	p := &Plane{cfg: pool.cfg, pool: pool, log: log, driver: d, clock: pace.New(runtime.GOMAXPROCS(0) / 2), now: pool.now, legs: map[*Leg]struct{}{}}
 	if err := reg.Register(collector{p}); err != nil {
 		return nil, err
 	}
@@ -81,6 +84,7 @@ func newPlane(pool *Pool, d driver, reg prometheus.Registerer, log *slog.Logger)
 func (p *Plane) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.driver.run(ctx) })
+	g.Go(func() error { return p.clock.Run(ctx) })
 	g.Go(func() error {
 		defer p.closeAll()
 		tick := time.NewTicker(sweepEvery)

@@ -9,11 +9,6 @@ import (
 	"parley/internal/media/sdp"
 )
 
-// tap hears what the peer of a leg says. It is called with the leg's lock held.
-type tap interface {
-	take(h *rtp.Header, payload []byte, f sdp.Format, now time.Time)
-}
-
 // arrived does everything for one datagram that came on a socket of the leg. It is called with the leg's lock held and
 // releases it: what is passed on needs the lock of the joined leg, and a leg never holds two.
 func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) {
@@ -102,8 +97,8 @@ func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Tim
 	if !l.agreed.Direction.Sends() {
 		return nil, dropHeld
 	}
-	for _, t := range l.taps {
-		t.take(&p.header, b[n:], f, now)
+	if l.heardBy != nil {
+		l.heardBy.take(&p.header, b[n:], f, now)
 	}
 	return l.joined, dropNot
 }

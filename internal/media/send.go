@@ -35,8 +35,9 @@ type numbering struct {
 
 // source is a stream that is passed on; the zero source is what we make ourselves.
 type source struct {
-	leg  *Leg
-	ssrc uint32
+	leg     *Leg
+	ssrc    uint32
+	recoded bool // its timestamps may be of another clock than those it came with
 }
 
 // newNumbering begins at random (RFC 3550 §5.1), with a number in the lower half: when the first packets of SRTP get lost and
@@ -70,6 +71,13 @@ func (n *numbering) follow(h *rtp.Header, from source, clock uint32, now time.Ti
 	return changed
 }
 
+// leaveOut closes the hole that a packet of a stream leaves which is not passed on, so that nobody counts it as lost.
+func (n *numbering) leaveOut(from source) {
+	if n.source == from {
+		n.seqOff--
+	}
+}
+
 // own numbers a packet that we make.
 func (n *numbering) own(h *rtp.Header, stamp, clock uint32, now time.Time) {
 	n.source = source{}
@@ -83,17 +91,17 @@ func (l *Leg) pass(p *packet, from *Leg, now time.Time) dropReason {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.closed || l.own:
+	case l.closed || l.player != nil || l.keys != nil:
 		return dropReplaced
 	case !l.agreed.Direction.Receives():
 		return dropHeld
 	}
 	payload, ok := l.mapLocked(p.format)
 	if !ok {
-		return dropCodec
+		return l.recodeLocked(p, from, now)
 	}
 	h := &p.header
-	if l.out.follow(h, source{from, h.SSRC}, p.format.Clock, now) {
+	if l.out.follow(h, source{leg: from, ssrc: h.SSRC}, p.format.Clock, now) {
 		h.Marker = true // the buffer of the peer may begin anew (RFC 3551 §4.1)
 	}
 	h.PayloadType = payload
@@ -106,10 +114,15 @@ func (l *Leg) pass(p *packet, from *Leg, now time.Time) dropReason {
 func (l *Leg) emitLocked(payloadType uint8, marker bool, stamp, clock uint32, payload []byte, now time.Time) dropReason {
 	h := rtp.Header{PayloadType: payloadType, Marker: marker}
 	l.out.own(&h, stamp, clock, now)
+	return l.emitAsLocked(&h, clock, payload, now)
+}
+
+// emitAsLocked sends a payload behind a header that is numbered already.
+func (l *Leg) emitAsLocked(h *rtp.Header, clock uint32, payload []byte, now time.Time) dropReason {
 	l.made = append(l.made[:0], make([]byte, headerSize)...)
-	putHeader(l.made, &h)
+	putHeader(l.made, h)
 	l.made = append(l.made, payload...)
-	return l.sendLocked(l.made, &h, clock, now)
+	return l.sendLocked(l.made, h, clock, now)
 }
 
 // putHeader writes a header without sources and extensions.
@@ -132,7 +145,7 @@ func (l *Leg) sendLocked(b []byte, h *rtp.Header, clock uint32, now time.Time) d
 	if !target.IsValid() {
 		return dropNowhere
 	}
-	size := len(b) - headerSize
+	size, plain := len(b)-headerSize, b
 	if guard := l.agreed.Guard; guard != nil {
 		var err error
 		if l.sealed, err = guard.Protect(l.sealed[:0], b, false); err != nil {
@@ -145,6 +158,9 @@ func (l *Leg) sendLocked(b []byte, h *rtp.Header, clock uint32, now time.Time) d
 	}
 	l.count.sent++
 	l.stream.Sent(h, size, clock, now)
+	if l.sentBy != nil {
+		l.sentBy.take(h, plain[headerSize:], l.sentAs(h.PayloadType), now)
+	}
 	return dropNot
 }
 

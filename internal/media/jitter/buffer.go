@@ -20,6 +20,12 @@ const maxMisorder = 100
 // maxDecoders is how many codecs of one stream are remembered, as peers may switch from packet to packet.
 const maxDecoders = 4
 
+// loudestNoise is the most, in dBov, that a peer may have filled its silence with: what is louder is a mistake or malice.
+const (
+	loudestNoise = -30
+	silence      = -127
+)
+
 // Kind is what a packet carries.
 type Kind uint8
 
@@ -36,7 +42,7 @@ type Packet struct {
 	Sequence  uint16
 	Timestamp uint32
 	Kind      Kind
-	Codec     codec.Codec // of Sound; codecs are compared with ==
+	Codec     codec.Codec // of Sound
 	Payload   []byte      // the caller's; it is copied
 }
 
@@ -100,7 +106,7 @@ type Buffer struct {
 	decoders  [maxDecoders]decoder
 	conceal   *plc.Concealer
 	concealed int // its rate
-	noise     noise
+	noise     codec.Noise
 	shorten   time.Time // not before
 
 	figures   Figures
@@ -230,7 +236,7 @@ func (b *Buffer) restart(p *Packet, now time.Time) {
 	b.next, b.played, b.playing, b.extra, b.silent = p.Sequence, 0, false, 0, false
 	b.span = b.units(audio.FrameTime)
 	b.decoders = [maxDecoders]decoder{}
-	b.noise.peak = 0
+	b.noise.SetLevel(silence)
 }
 
 // store puts a packet into its slot.

@@ -91,7 +91,9 @@ func (b *Buffer) fill(due time.Time) {
 			continue
 		}
 		if s.kind == Noise {
-			b.noise.level(s.payload)
+			if len(s.payload) > 0 { // the level; the spectrum that may follow is not heard
+				b.noise.SetLevel(min(-int(s.payload[0]&0x7f), loudestNoise))
+			}
 			b.silent = true
 			b.advance(s, lost)
 			continue
@@ -188,7 +190,7 @@ func (b *Buffer) cover(samples int) {
 // hush fills in what is heard when nobody speaks.
 func (b *Buffer) hush(samples int) {
 	out := b.grow(samples)
-	b.noise.fill(out)
+	b.noise.Fill(out)
 	b.concealer().Heard(out)
 }
 
@@ -273,7 +275,7 @@ func (b *Buffer) decoder(c codec.Codec) codec.Decoder {
 		b.rate = rate
 	}
 	for i, d := range b.decoders {
-		if d.of == c {
+		if d.of != nil && same(d.of, c) {
 			return d.Decoder
 		}
 		if d.of == nil || i == maxDecoders-1 {
@@ -282,4 +284,8 @@ func (b *Buffer) decoder(c codec.Codec) codec.Decoder {
 		}
 	}
 	return nil // not reached: the last place is always taken
+}
+
+func same(a, b codec.Codec) bool {
+	return a.Encoding() == b.Encoding() && a.Clock() == b.Clock() && a.Rate() == b.Rate()
 }
