@@ -181,18 +181,15 @@ func TestBasicSetup(t *testing.T) {
 		want(t, out.Final("INVITE"), 486)
 	})
 	t.Run("5 KB of SDP by datagram", func(t *testing.T) {
-		long := make([]string, 100)
-		for i := range long {
-			long[i] = "x-filler:" + strings.Repeat("0123456789", 4)
-		}
-		out := a.Call("1002", sdpOf(1, long...))
+		long := "fmtp:0 x-filler=" + strings.Repeat("0123456789", 480)
+		out := a.Call("1002", sdpOf(1, long))
 		in := b.AwaitCall()
-		if len(in.Invite.Raw) < 5000 || strings.Count(in.Invite.Body, "a=x-filler") != len(long) {
+		if len(in.Invite.Raw) < 5000 || !strings.Contains(in.Invite.Body, long) {
 			t.Errorf("the phone got %d bytes", len(in.Invite.Raw))
 		}
-		in.Reply(in.Invite, 200, sdpOf(1, long...))
+		in.Reply(in.Invite, 200, sdpOf(1, long))
 		ok := out.Await(200)
-		if len(ok.Raw) < 5000 || strings.Count(ok.Body, "a=x-filler") != len(long) {
+		if len(ok.Raw) < 5000 || !strings.Contains(ok.Body, long) {
 			t.Errorf("the caller got %d bytes", len(ok.Raw))
 		}
 		out.Ack(ok, "")

@@ -173,6 +173,7 @@ func checkTServer(r *report, d *voice.DN) {
 		r.bad(section+"prefix", "%q cannot begin a number; want digits, '+', '*' or '#'", p)
 	}
 	checkTrunk(r, d)
+	checkAudio(r, d)
 	checkDialOptions(r, d)
 }
 

@@ -47,7 +47,7 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 		c.ringing(b)
 	}
 	c.cancelBranches(answeredElsewhere)
-	c.hosts[callee] = b.host
+	c.facing(b)
 	c.rel.wait = nil // the answer says more
 	c.rel.then = func() { c.answer(b, e, res) }
 	c.announceNext()
@@ -64,7 +64,7 @@ func (c *call) answer(b *branch, e *early, res *sip.Response) {
 	var err error
 	switch {
 	case c.deal != dealSettled:
-		err = c.carry(callee, said, out)
+		err = c.carry(callee, said, out, c.answers(c.offered))
 	case c.shown == e && sameBody(said, e.said): // he has it, and may have changed it since
 	case c.offered && isSDP(said) && !c.audio.same(callee, said.Body()):
 		c.hear(said)
@@ -86,6 +86,14 @@ func (c *call) answer(b *branch, e *early, res *sip.Response) {
 	if !c.beyond(b) {
 		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
 	}
+}
+
+// answers is what a description is when it comes back for one that was an offer, or for none.
+func (c *call) answers(offered bool) role {
+	if offered {
+		return asAnswer
+	}
+	return asOffer
 }
 
 func sameBody(a, b *sip.Response) bool { return a == b || b != nil && bytes.Equal(a.Body(), b.Body()) }
@@ -142,7 +150,7 @@ func (c *call) confirm(s side, seq uint32, from *sip.Request) {
 	req := c.legs[s].ackTo(seq, c.w.id())
 	req.SetBody(nil)
 	if len(from.Body()) > 0 {
-		if err := c.carry(s.other(), from, req); err != nil {
+		if err := c.carry(s.other(), from, req, asAnswer); err != nil {
 			c.unacked[s] = 0
 			c.w.ack(req)
 			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})

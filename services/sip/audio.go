@@ -13,6 +13,7 @@ import (
 	"parley/internal/media"
 	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
+	"parley/internal/media/secure"
 	"parley/internal/sipua/object"
 	"parley/internal/voice"
 )
@@ -26,124 +27,313 @@ type mediaLeg interface {
 	Close()
 }
 
-// audio is what the two sides of a call have said about their media (RFC 3264). Whatever one side says goes to the other
-// through it: as an offer or an answer, in a request, a response or an ACK.
+// audio is what is agreed with the two sides of a call about their media (RFC 3264). Each side is negotiated with by itself,
+// about the leg towards it: what one side offers becomes an offer of ours to the other, and its answer one of ours. When the
+// media goes from phone to phone, descriptions pass as they are.
 type audio struct {
-	legs    [2]mediaLeg // towards each side, joined; nil: the media goes directly from phone to phone
-	host    func(peer netip.Addr) (netip.Addr, error)
-	authors [2]*sdp.Author // of what that side hears
-	ends    [2]end
-	sent    [2][]byte // the description each side was given last, for refreshes
-	heard   [2]uint64 // sum of the one each side gave last; 0 = none yet
-	before  [2]past   // what held before the offer under way
+	ends [2]end
+	host func(peer netip.Addr) (netip.Addr, error) // nil: the media goes directly from phone to phone
+	id   *secure.Identity
+	keep bool // a refused or repeated offer may follow; before the call is answered nothing is let go of
+}
+
+// end is one side.
+type end struct {
+	leg    mediaLeg // nil: the media goes directly
+	author *sdp.Author
+	device device
+	keys   keys
+
+	said   said         // by it, last
+	asked  *sdp.Session // its offer, as long as it may have to be answered
+	ours   *proposal    // our offer that it answers, or answered last
+	agreed []sdp.Format // with its payload types; nil = nothing yet
+	told   sdp.Terms    // in the last description of ours
+	sent   []byte       // that description, for refreshes
+	before *past        // what held before its offer under way
+	holds  bool         // it put the other one on hold, in a call that was answered
+	stop   func()       // ends the music it hears; nil = there is none
+}
+
+// said is what a side said about its audio.
+type said struct {
+	known    bool
+	sum      uint64 // of the description; 0 = none yet
+	dir      sdp.Direction
+	profile  sdp.Profile
+	formats  []sdp.Format
+	ptime    time.Duration
+	maxptime time.Duration
 }
 
 // past is what a side's offer replaced.
 type past struct {
-	end   end
-	heard uint64
-	sent  []byte // to the other side
+	said  said
+	holds bool
+	other struct { // at the other side
+		ours *proposal
+		told sdp.Terms
+		sent []byte
+	}
 }
 
-// end is what one side said last.
-type end struct {
-	remote  media.Remote
-	dir     sdp.Direction
-	formats []sdp.Format
-	known   bool
+// proposal is an offer of ours.
+type proposal struct {
+	terms sdp.Terms
+	basis []sdp.Format // of the other side, from which its formats come
 }
 
-func endOf(a sdp.Audio, signalling netip.Addr) end {
-	return end{media.RemoteOf(a, signalling), a.Direction, a.Formats, true}
-}
+// spoken are the codecs that legs can be joined with when their own differ, best first.
+var spoken = []sdp.Format{{Type: 0, Encoding: "PCMU", Clock: 8000}, {Type: 8, Encoding: "PCMA", Clock: 8000}, {Type: 9, Encoding: "G722", Clock: 8000}}
 
 // through tells whether the media goes through the node.
-func (a *audio) through() bool { return a.legs[caller] != nil }
+func (a *audio) through() bool { return a.host != nil }
 
-func newAudio(callUUID string) *audio {
+func newAudio(callUUID string, id *secure.Identity) *audio {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(callUUID)) // never fails
-	id := h.Sum64() >> 3
-	return &audio{authors: [2]*sdp.Author{sdp.NewAuthor(id), sdp.NewAuthor(id + 1)}}
+	n := h.Sum64() >> 3
+	a := &audio{id: id, keep: true}
+	a.ends[caller].author, a.ends[callee].author = sdp.NewAuthor(n), sdp.NewAuthor(n+1)
+	return a
 }
 
-// pass takes what side from said and returns the body for the other side, whose address is peer.
-func (a *audio) pass(from side, s *sdp.Session, signalling, peer netip.Addr) (_ []byte, err error) {
-	a.before[from] = past{a.ends[from], a.heard[from], a.sent[from.other()]}
-	if au, ok := s.Audio(); ok {
-		if err := a.set(from, endOf(au, signalling)); err != nil {
-			return nil, err
-		}
+// offer takes an offer of side from, and returns the one for the other side.
+func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) (_ []byte, err error) {
+	e, o := &a.ends[from], &a.ends[from.other()]
+	e.before = &past{said: e.said, holds: e.holds}
+	e.before.other.ours, e.before.other.told, e.before.other.sent = o.ours, o.told, o.sent
+	if !a.through() {
+		e.hear(s, talking)
+		o.sent = o.author.Forward(s)
+		return o.sent, nil
 	}
-	var at sdp.Local
-	if a.through() {
-		if at.Addr, err = a.host(peer); err != nil {
-			return nil, err
-		}
-		at.RTP, at.RTCP = a.legs[from.other()].Ports()
+	au, ok := s.Audio()
+	if !ok {
+		return nil, errNoAudio
 	}
-	body := a.authors[from.other()].Rewrite(s, at)
-	a.heard[from], a.sent[from.other()] = s.Sum(), body
-	return body, nil
+	if err := e.mayOffer(&au); err != nil {
+		return nil, err
+	}
+	e.hear(s, talking)
+	e.asked = s
+	p := &proposal{basis: e.said.formats}
+	p.terms = sdp.Terms{
+		Profile: o.profile(), Formats: o.author.Number(sdp.Widen(p.basis, spoken)), Direction: a.onward(from),
+		PTime: e.said.ptime, MaxPTime: e.said.maxptime, Reports: true,
+	}
+	return a.propose(from.other(), p, peer)
 }
 
-// take notes what side from said when the other side need not hear of it: the answer to a repeated offer.
-func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr) error {
-	a.heard[from] = s.Sum()
-	if au, ok := s.Audio(); ok {
-		return a.set(from, endOf(au, signalling))
+// propose writes an offer of ours to side s.
+func (a *audio) propose(s side, p *proposal, peer netip.Addr) ([]byte, error) {
+	e := &a.ends[s]
+	if err := a.place(e, &p.terms, peer); err != nil {
+		return nil, err
 	}
+	e.keys.offer(&p.terms, e.device, a.id)
+	e.ours = p
+	e.tell(&p.terms, e.author.Offer(&p.terms))
+	return e.sent, nil
+}
+
+// place says where we want the audio of e.
+func (a *audio) place(e *end, t *sdp.Terms, peer netip.Addr) (err error) {
+	t.Addr, err = a.host(peer)
+	t.RTP, t.RTCP = e.leg.Ports()
+	return err
+}
+
+// tell notes what the side was told.
+func (e *end) tell(t *sdp.Terms, body []byte) { e.told, e.sent = *t, body }
+
+// hear notes what the side said.
+func (e *end) hear(s *sdp.Session, talking bool) {
+	au, ok := s.Audio()
+	e.said = said{known: ok, sum: s.Sum(), dir: au.Direction, profile: au.Profile, formats: au.Formats, ptime: au.PTime, maxptime: au.MaxPTime}
+	e.holds = ok && e.said.dir.Held() && (talking || e.holds)
+}
+
+// answer takes the answer of side from to the last offer of ours, and returns the one for the other side, whose offer that
+// was.
+func (a *audio) answer(from side, s *sdp.Session, signalling [2]netip.Addr, talking bool) ([]byte, error) {
+	e, o := &a.ends[from], &a.ends[from.other()]
+	if !a.through() {
+		e.hear(s, talking)
+		o.sent = o.author.Forward(s)
+		return o.sent, nil
+	}
+	taken, err := a.take(from, s, signalling[from], talking)
+	if err != nil {
+		return nil, err
+	}
+	if o.asked == nil {
+		return nil, errNoOffer
+	}
+	formats, err := sdp.Back(o.said.formats, *taken, spoken)
+	if err != nil {
+		return nil, err
+	}
+	t := sdp.Terms{Formats: formats, Direction: a.onward(from), PTime: e.said.ptime, MaxPTime: e.said.maxptime}
+	body, err := a.reply(from.other(), o.asked, t, signalling[from.other()])
+	if !a.keep {
+		o.asked, o.before = nil, nil
+	}
+	return body, err
+}
+
+// reply answers an offer of side s, and sets its leg up for it.
+func (a *audio) reply(s side, offer *sdp.Session, t sdp.Terms, signalling netip.Addr) ([]byte, error) {
+	e := &a.ends[s]
+	au, ok := offer.Audio()
+	if !ok {
+		return nil, errNoAudio
+	}
+	t.Profile, t.Mux, t.Reports, t.Direction = au.Profile, true, au.Reports, t.Direction.Within(au.Direction)
+	if err := a.place(e, &t, signalling); err != nil {
+		return nil, err
+	}
+	guard, err := e.keys.answer(&t, &au, e.device, a.id)
+	if err != nil {
+		return nil, err
+	}
+	send := make([]sdp.Format, 0, len(t.Formats)) // with its own wishes, not those it was told
+	for i := range t.Formats {
+		send = append(send, own(au.Formats, &t.Formats[i]))
+	}
+	if err := e.agree(&au, send, t.Formats, au.Mux, guard, signalling); err != nil {
+		return nil, err
+	}
+	e.tell(&t, e.author.Answer(offer, &t))
+	return e.sent, nil
+}
+
+// take takes the answer of a side to an offer of ours, and sets its leg up.
+func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr, talking bool) (*sdp.Taken, error) {
+	e := &a.ends[from]
+	au, ok := s.Audio()
+	if !a.through() || !ok {
+		e.hear(s, talking)
+		if a.through() {
+			return nil, errNoAudio
+		}
+		return nil, nil
+	}
+	if e.ours == nil {
+		return nil, errNoOffer
+	}
+	taken, err := sdp.Take(e.ours.terms.Formats, au.Formats)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := e.keys.accept(&e.ours.terms, &au, a.id)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.agree(&au, taken.Send, taken.Receive, au.Mux && e.ours.terms.Mux, guard, signalling); err != nil {
+		return nil, err
+	}
+	e.hear(s, talking)
+	return &taken, nil
+}
+
+// agree tells the leg what its side and we said.
+func (e *end) agree(au *sdp.Audio, send, receive []sdp.Format, mux bool, guard media.Guard, signalling netip.Addr) error {
+	g := media.Agreement{
+		Remote: media.RemoteOf(*au, signalling), Direction: au.Direction, Send: send, Receive: slices.Clip(receive),
+		PTime: au.PTime, Reports: au.Reports, Guard: guard,
+	}
+	if au.MaxPTime > 0 && (g.PTime > au.MaxPTime || g.PTime == 0 && au.MaxPTime < audioPacket) {
+		g.PTime = au.MaxPTime
+	}
+	g.Remote.Mux = mux
+	if g.Guard != nil && au.Keys() == sdp.Handshake && au.Ufrag != "" { // ICE finds out
+		g.Remote.RTP, g.Remote.RTCP = netip.AddrPort{}, netip.AddrPort{}
+	}
+	for i := range send { // a phone sends our payload types, but some send their own
+		if !slices.ContainsFunc(g.Receive, func(f sdp.Format) bool { return f.Type == send[i].Type }) {
+			g.Receive = append(g.Receive, send[i])
+		}
+	}
+	if err := e.leg.Agree(g); err != nil {
+		return err
+	}
+	e.agreed = send
 	return nil
+}
+
+// audioPacket is the usual time in a packet.
+const audioPacket = 20 * time.Millisecond
+
+// repeated answers an offer of side s that says what the side said before.
+func (a *audio) repeated(s side, offer *sdp.Session, signalling netip.Addr) ([]byte, error) {
+	e := &a.ends[s]
+	if !a.through() || e.agreed == nil {
+		return e.sent, nil
+	}
+	t := e.told
+	t.Formats = e.agreed
+	return a.reply(s, offer, t, signalling)
+}
+
+// again offers side s what it has already; with news, what the other side says now.
+func (a *audio) again(s side, news bool, signalling netip.Addr) ([]byte, error) {
+	e, o := &a.ends[s], &a.ends[s.other()]
+	if !a.through() || e.agreed == nil || news && !o.said.known {
+		return e.sent, nil
+	}
+	p := &proposal{terms: e.told, basis: e.agreed}
+	p.terms.Profile, p.terms.Mux = e.profile(), false
+	if news {
+		p.basis = o.agreed
+		p.terms.Formats = e.author.Number(sdp.Widen(p.basis, spoken))
+		p.terms.Direction, p.terms.PTime, p.terms.MaxPTime = a.onward(s.other()), o.said.ptime, o.said.maxptime
+	}
+	return a.propose(s, p, signalling)
 }
 
 // same tells whether body says what side from said last.
 func (a *audio) same(from side, body []byte) bool {
-	if a == nil || a.heard[from] == 0 {
+	if a == nil || a.ends[from].said.sum == 0 {
 		return false
 	}
 	s, err := sdp.Parse(body)
-	return err == nil && s.Sum() == a.heard[from]
-}
-
-func (a *audio) set(s side, e end) error {
-	a.ends[s] = e
-	if !a.through() || !e.known {
-		return nil
-	}
-	if err := a.agree(s); err != nil {
-		return err
-	}
-	if other := s.other(); a.ends[other].known { // who may send what depends on both
-		return a.agree(other)
-	}
-	return nil
-}
-
-// agree tells the leg of a side what both sides said. A phone sends the other's payload types, but some send their own.
-func (a *audio) agree(s side) error {
-	e, other := a.ends[s], a.ends[s.other()]
-	return a.legs[s].Agree(media.Agreement{
-		Remote: e.remote, Direction: e.dir, Send: e.formats, Receive: slices.Concat(other.formats, e.formats),
-	})
+	return err == nil && s.Sum() == a.ends[from].said.sum
 }
 
 // undo takes back what side s offered, since the offer was refused and the session stays as it was (RFC 3261 §14.1).
 func (a *audio) undo(s side) {
-	if b := a.before[s]; b.end.known {
-		a.heard[s], a.sent[s.other()] = b.heard, b.sent
-		_ = a.set(s, b.end) // it was good before
+	e, o := &a.ends[s], &a.ends[s.other()]
+	if b := e.before; b != nil && b.said.known {
+		e.said, e.holds = b.said, b.holds
+		o.ours, o.told, o.sent = b.other.ours, b.other.told, b.other.sent
+	}
+	e.before, e.asked = nil, nil
+}
+
+// restart is the beginning of an attempt: what was agreed with a phone that did not answer concerns no other.
+func (a *audio) restart() {
+	if a != nil {
+		e := &a.ends[callee]
+		e.author.Restart()
+		e.keys, e.said, e.ours, e.agreed, e.told, e.sent = keys{}, said{}, nil, nil, sdp.Terms{}, nil
 	}
 }
 
 // compact forgets what was before, when the first offer is answered.
 func (a *audio) compact() {
-	if a != nil {
-		a.before = [2]past{}
+	if a == nil {
+		return
+	}
+	a.keep = false
+	for s := range a.ends {
+		e := &a.ends[s]
+		e.before, e.asked = nil, nil
 	}
 }
 
 // held tells whether side s has the other one on hold.
-func (a *audio) held(s side) bool { return a.ends[s].known && a.ends[s].dir.Held() }
+func (a *audio) held(s side) bool { return a.ends[s].said.known && a.ends[s].said.dir.Held() }
 
 // isSDP tells whether a message has a session description.
 func isSDP(m sip.Message) bool {
@@ -154,9 +344,17 @@ func isSDP(m sip.Message) bool {
 	return strings.EqualFold(strings.TrimSpace(kind), "application/sdp")
 }
 
-// carry copies the body of a message of side from into one for the other side: a session description by way of
-// our ports, all else as it is.
-func (c *call) carry(from side, m, to sip.Message) error {
+// role is what a session description is to the one who gets it.
+type role int
+
+const (
+	asOffer role = iota
+	asAnswer
+)
+
+// carry copies the body of a message of side from into one for the other side: what a session description becomes on the
+// other leg, all else as it is.
+func (c *call) carry(from side, m, to sip.Message, as role) error {
 	body := m.Body()
 	if len(body) == 0 {
 		to.SetBody(nil)
@@ -167,12 +365,18 @@ func (c *call) carry(from side, m, to sip.Message) error {
 		if err != nil {
 			return err
 		}
-		if err := c.openAudio(from, s, isOffer(m)); err != nil {
+		if err := c.openAudio(from, s, as == asOffer && isOffer(m)); err != nil {
 			return err
 		}
-		if body, err = c.audio.pass(from, s, c.hosts[from], c.hosts[from.other()]); err != nil {
+		if as == asOffer {
+			body, err = c.audio.offer(from, s, c.hosts[from.other()], c.phase >= answered)
+		} else {
+			body, err = c.audio.answer(from, s, c.hosts, c.phase >= answered)
+		}
+		if err != nil {
 			return err
 		}
+		c.music()
 	}
 	pass(m, to, passed.body...)
 	to.SetBody(body)
@@ -183,37 +387,23 @@ func (c *call) carry(from side, m, to sip.Message) error {
 func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	first := c.audio == nil
 	if first {
-		c.audio = newAudio(c.id.uuid)
+		c.audio = newAudio(c.id.uuid, c.w.identity())
+		c.audio.ends[caller].device, c.audio.ends[callee].device = c.device, c.calledDevice
 	}
 	if c.audio.through() || !first && !offer || c.mayGoDirectly(from, s) {
 		return nil
 	}
 	legs, host, err := c.w.mediaLegs(func() { c.must(c.silent) })
-	if err != nil {
+	if err != nil || legs[caller] == nil {
 		return err
 	}
-	if err := c.audio.lead(legs, host); err != nil {
-		return err
+	c.audio.host = host
+	for s, l := range legs {
+		c.audio.ends[s].leg = l
 	}
-	if c.audio.through() {
-		c.listen()
-	}
+	c.listen()
 	if c.phase == talking {
 		c.watchAudio()
-	}
-	return nil
-}
-
-// lead puts legs between the two sides, and tells them what was said so far.
-func (a *audio) lead(legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error)) error {
-	if legs[caller] == nil {
-		return nil
-	}
-	a.legs, a.host = legs, host
-	for s, e := range a.ends {
-		if err := a.set(side(s), e); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -226,16 +416,17 @@ func (c *call) silent() {
 // watchAudio begins to look for silence, once both sides know where to send.
 func (c *call) watchAudio() {
 	if c.audio != nil && c.audio.through() && c.cfg.Silence > 0 {
-		for _, l := range c.audio.legs {
-			l.Watch(c.cfg.Silence)
+		for s := range c.audio.ends {
+			c.audio.ends[s].leg.Watch(c.cfg.Silence)
 		}
 	}
 }
 
 func (c *call) closeAudio() {
 	if c.audio != nil && c.audio.through() {
-		for _, l := range c.audio.legs {
-			l.Close()
+		for s := range c.audio.ends {
+			c.audio.ends[s].leg.Close()
+			c.audio.ends[s].keys.forget()
 		}
 	}
 }
@@ -254,6 +445,12 @@ func (c *call) holdEvents(s side, was bool) {
 }
 
 func (c *call) isHeld(s side) bool { return c.audio != nil && c.audio.held(s) }
+
+// Why two sides cannot be brought together.
+var (
+	errNoAudio = errors.New("no audio over RTP that could be carried")
+	errNoOffer = errors.New("an answer to nothing that was offered")
+)
 
 // badMedia is the answer to a body that cannot be carried.
 func badMedia(err error) outcome {

@@ -84,6 +84,9 @@ type call struct {
 	audio  *audio        // nil until there is something to say about it
 	direct bool          // audio may go from phone to phone, as far as SIP tells
 
+	device       device // of the caller
+	calledDevice device // of the place whose audio is talked about
+
 	plan     *contract.ResolveResponse // what is being tried
 	forwards int
 	diverted []string
@@ -144,6 +147,7 @@ type outcome struct {
 func (c *call) begin() {
 	c.times.start = c.w.now()
 	c.rel = newAnnouncer(c.invite, c.w.id())
+	c.device = c.callerDevice(string(sourceTransport(c.invite)))
 	if c.offered = isSDP(c.invite); !c.offered {
 		c.deal = dealOpen
 	}

@@ -581,7 +581,7 @@ func TestRefusedChange(t *testing.T) {
 	before := s.c.audio.ends[callee]
 	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n")
 	s.last("INVITE", "b").answer(488, strings.Replace(sdpAnswer, "5000", "0", 1)+"a=inactive\r\n")
-	if now := s.c.audio.ends; now[callee].dir != before.dir || now[caller].dir.Held() {
+	if now := s.c.audio.ends; now[callee].said.dir != before.said.dir || now[caller].said.dir.Held() {
 		t.Errorf("after the refusal the sides are %+v", now)
 	}
 	if s.callerSays("INVITE", 3, offer).last.StatusCode != 200 {

@@ -71,7 +71,7 @@ func (c *call) prack(b *branch, e *early, res *sip.Response, answer sip.Message)
 	req.AppendHeader(sip.NewHeader("RAck", header(res, "RSeq")+" "+strconv.FormatUint(uint64(b.seq), 10)+" INVITE"))
 	req.SetBody(nil)
 	if answer != nil {
-		if err := c.carry(caller, answer, req); err != nil {
+		if err := c.carry(caller, answer, req, asAnswer); err != nil {
 			return err
 		}
 	}

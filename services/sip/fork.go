@@ -29,6 +29,8 @@ type branch struct {
 	given   bool        // given up: a CANCEL went, or would have gone
 	rings   bool
 	host    netip.Addr
+	device  device
+	offered *proposal // about audio; nil = none, or it goes directly
 	attempt int
 }
 
@@ -41,6 +43,7 @@ func (c *call) ring(contacts []contract.Binding, by string) {
 	c.late = false
 	c.contacts = len(contacts)
 	c.setDirect(contacts)
+	c.audio.restart()
 	ring := time.Duration(c.plan.RingSeconds) * time.Second
 	if ring <= 0 {
 		ring = c.cfg.Ring
@@ -94,13 +97,16 @@ func (c *call) start(to *contract.Binding, by string) {
 		req.AppendHeader(sip.NewHeader("Diversion", "<sip:"+userPart(c.divertedAs(b, n))+"@"+domain+">"))
 	}
 	c.assertCaller(number, domain, req, b.trunk != "")
-	c.hosts[callee] = host
-	if err := c.carry(caller, c.invite, req); err != nil {
+	b.host, b.device = host, c.placeDevice(b, to)
+	c.facing(b)
+	if err := c.carry(caller, c.invite, req, asOffer); err != nil {
 		o := badMedia(err)
 		fail(o.status, o.reason)
 		return
 	}
-	b.host = host
+	if c.audio != nil {
+		b.offered = c.audio.ends[callee].ours
+	}
 	c.w.open(b.leg.callID, c)
 	if err := c.sendInvite(b, req); err != nil {
 		c.w.shut(b.leg.callID)

@@ -17,6 +17,9 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/contract"
+	sound "parley/internal/media/audio"
+	"parley/internal/media/play"
+	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
@@ -51,7 +54,8 @@ type stage struct {
 	from    string           // user of From towards every trunk; "" = the number that calls
 	lastAck *sip.Request
 	legs    *fakeLegs // nil: audio goes directly
-	fields  []string  // header fields that the ladder shows
+	devices map[string]device
+	fields  []string // header fields that the ladder shows
 	config  func(*Config)
 }
 
@@ -185,6 +189,24 @@ func (s *stage) mediaLegs(func()) (legs [2]mediaLeg, host func(netip.Addr) (neti
 }
 
 func (s *stage) heard(e *voice.QualityEvent) { s.voices = append(s.voices, e) }
+
+func (s *stage) device(_, number, transport string) device {
+	d := s.devices[number]
+	d.webrtc = d.webrtc || transport == "ws"
+	return d
+}
+
+func (s *stage) identity() *secure.Identity {
+	id, err := secure.NewIdentity()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+func (s *stage) holdMusic(string) sound.Source {
+	return play.New(play.Silence(sound.Narrow, time.Second)).Loop(play.Forever)
+}
 
 func (s *stage) publish(e *voice.CallEvent) {
 	s.events = append(s.events, e)

@@ -13,6 +13,10 @@ import (
 	"parley/internal/contract"
 	"parley/internal/fabric"
 	"parley/internal/media"
+	sound "parley/internal/media/audio"
+	"parley/internal/media/play"
+	"parley/internal/media/prompt"
+	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/sipua/transport"
 	"parley/internal/voice"
@@ -117,6 +121,17 @@ func (o *outside) mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.A
 	}
 	media.Join(a, b)
 	return [2]mediaLeg{a, b}, o.plane.HostFor, nil
+}
+
+func (o *outside) identity() *secure.Identity { return o.keys }
+
+func (o *outside) holdMusic(tenant string) sound.Source {
+	clip, err := o.prompts.Clip(tenant, prompt.DefaultLanguage, prompt.OnHold)
+	if err != nil {
+		o.log.Warn("no music on hold", "tenant", tenant, "err", err)
+		return nil
+	}
+	return play.New(clip).Loop(play.Forever)
 }
 
 // byUDP tells whether a fixed contact is reached by datagram. Other ways need a connection, which nobody has opened.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"parley/internal/media/sdp"
 	"parley/internal/voice"
 )
 
@@ -50,16 +51,16 @@ func (c *call) earlyAudio(b *branch, e *early, res, out *sip.Response, reliably 
 	if !isSDP(res) || !c.alone(b) {
 		return nil
 	}
-	c.hosts[callee] = b.host
+	c.facing(b)
 	switch {
 	case c.deal == dealAsked:
-		if c.carry(callee, res, out) != nil { // what cannot be heard is not announced; the answer will tell
+		if c.carry(callee, res, out, asAnswer) != nil { // what cannot be heard is not announced; the answer will tell
 			out.SetBody(nil)
 			return nil
 		}
 		c.shown = e
 	case c.deal == dealOpen && reliably && c.rel.bodies: // RFC 3262 §5: an offer, answered in the PRACK
-		if c.carry(callee, res, out) != nil {
+		if c.carry(callee, res, out, asOffer) != nil {
 			out.SetBody(nil)
 			return nil
 		}
@@ -75,9 +76,22 @@ func (c *call) earlyAudio(b *branch, e *early, res, out *sip.Response, reliably 
 // hear takes what the place called says about its audio when the caller cannot be told at once: his offer was answered before,
 // by another place or with other words. He gets an offer of ours when the call is answered.
 func (c *call) hear(res *sip.Response) {
-	if c.carry(callee, res, sip.NewResponse(200, "OK")) == nil {
+	if c.hearAudio(res) == nil {
 		c.owed = true
 	}
+}
+
+func (c *call) hearAudio(res *sip.Response) error {
+	s, err := sdp.Parse(res.Body())
+	if err != nil {
+		return err
+	}
+	if !c.audio.through() {
+		_, err = c.audio.answer(callee, s, c.hosts, false)
+		return err
+	}
+	_, err = c.audio.take(callee, s, c.hosts[callee], false)
+	return err
 }
 
 // stayAlive repeats a sign of life to the caller while he waits.

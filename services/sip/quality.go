@@ -44,7 +44,7 @@ func (c *call) tellVoice(final bool) {
 		return
 	}
 	for _, s := range []side{caller, callee} {
-		f := c.audio.legs[s].Figures()
+		f := c.audio.ends[s].leg.Figures()
 		if quiet(&f) {
 			continue
 		}
@@ -85,7 +85,7 @@ func (c *call) mediaOf(s side) *voice.MediaQuality {
 	if c.audio == nil || !c.audio.through() {
 		return nil
 	}
-	f := c.audio.legs[s].Figures()
+	f := c.audio.ends[s].leg.Figures()
 	if quiet(&f) {
 		return nil
 	}

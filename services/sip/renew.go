@@ -31,13 +31,19 @@ func (c *call) renew(s side, news bool) {
 	case c.renewals[s] != nil || r.invite && c.occupied(s): // one after the other (RFC 3261 §14.1)
 		c.inLeg(s, turnWait, func() { c.renew(s, news) })
 		return
-	case r.invite && (c.audio == nil || c.audio.sent[s] == nil): // nothing was ever said there that could be said again
+	case r.invite && (c.audio == nil || c.audio.ends[s].sent == nil): // nothing was ever said there that could be said again
 		c.resumeTimer(s)
 		return
 	}
 	method := sip.UPDATE
+	var body []byte
 	if r.invite {
 		method = sip.INVITE
+		var err error
+		if body, err = c.audio.again(s, news, c.hosts[s]); err != nil {
+			c.resumeTimer(s)
+			return
+		}
 	}
 	req := l.request(method, c.w.id(), maxHops)
 	r.seq = l.seq
@@ -45,7 +51,7 @@ func (c *call) renew(s side, news bool) {
 	c.askTimer(l, req)
 	if r.invite {
 		req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-		req.SetBody(c.audio.sent[s])
+		req.SetBody(body)
 	} else {
 		req.SetBody(nil)
 	}
@@ -148,7 +154,8 @@ func (c *call) tookAgain(s side, res *sip.Response) {
 		return
 	}
 	if d, err := sdp.Parse(res.Body()); err == nil {
-		_ = c.audio.take(s, d, c.hosts[s]) // what cannot be used leaves the audio where it was
+		_, _ = c.audio.take(s, d, c.hosts[s], c.phase >= answered) // what cannot be used leaves the audio where it was
+		c.music()
 	}
 }
 
@@ -163,8 +170,18 @@ func (c *call) refreshed(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
 		tx.Respond(res)
 		return
 	}
+	d, err := sdp.Parse(req.Body())
+	if err != nil { // same has read it
+		tx.Respond(l.respond(req, 488, "Not Acceptable Here"))
+		return
+	}
+	body, err := c.audio.repeated(s, d, c.hosts[s])
+	if err != nil {
+		tx.Respond(l.respond(req, 488, "Not Acceptable Here"))
+		return
+	}
 	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	res.SetBody(c.audio.sent[s])
+	res.SetBody(body)
 	if req.IsInvite() {
 		c.repeat2xx(s, tx, res, c.unconfirmed)
 		return
@@ -183,5 +200,5 @@ func (c *call) changesNothing(s side, req *sip.Request) bool {
 	if len(req.Body()) == 0 {
 		return req.Method == sip.UPDATE // a re-INVITE without a body asks for an offer
 	}
-	return isSDP(req) && c.audio != nil && c.audio.sent[s] != nil && c.audio.same(s, req.Body())
+	return isSDP(req) && c.audio != nil && c.audio.ends[s].sent != nil && c.audio.same(s, req.Body())
 }

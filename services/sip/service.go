@@ -16,6 +16,7 @@ import (
 	"parley/internal/fabric"
 	"parley/internal/media"
 	"parley/internal/media/prompt"
+	"parley/internal/media/secure"
 	"parley/internal/obs"
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
@@ -63,6 +64,7 @@ type Service struct {
 
 	pressure *pressure
 	plane    *media.Plane
+	keys     *secure.Identity // who we are in handshakes
 	prompts  *prompt.Library
 	records  string // directory of recordings; "" = nothing is recorded
 	sender   sipua.Sender
@@ -150,6 +152,9 @@ func New(o Options) (*Service, error) {
 	}
 	s.trunks, err = trunk.New(trunk.Options{Node: o.Fabric.Node(), Directory: o.Directory, Locator: o.Locator, Registry: o.Registry, Log: o.Log})
 	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	if s.keys, err = secure.NewIdentity(); err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
 	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)

@@ -190,7 +190,10 @@ func (c *call) relay(r *relayed) {
 		c.askTimer(to, req)
 	}
 	r.held = c.isHeld(r.from)
-	if err := c.carry(r.from, r.req, req); err != nil {
+	if c.offer != r { // DTMF in INFO and the like
+		pass(r.req, req, passed.body...)
+		req.SetBody(r.req.Body())
+	} else if err := c.carry(r.from, r.req, req, asOffer); err != nil {
 		o := badMedia(err)
 		res := c.back(r, o.status, reasonOf(o))
 		res.AppendHeader(sip.NewHeader("Warning", warning(o.reason)))
@@ -265,7 +268,10 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		}
 		if !res.IsSuccess() { // the description of a 488 says what would do (RFC 3261 §21.4.26), and changes nothing
 			out.SetBody(nil)
-		} else if c.carry(other, res, out) != nil {
+		} else if !change {
+			pass(res, out, passed.body...)
+			out.SetBody(res.Body())
+		} else if c.carry(other, res, out, c.answers(isSDP(r.req))) != nil {
 			c.hangUp("the phones cannot agree on audio", "system", outcome{status: 200})
 			r.tx.Respond(r.at.respond(r.req, 488, "Not Acceptable Here"))
 			return

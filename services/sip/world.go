@@ -7,6 +7,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/contract"
+	sound "parley/internal/media/audio"
+	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
@@ -30,6 +32,13 @@ type world interface {
 	// mediaLegs returns a leg for the audio of each side, joined, and how to name ourselves to a peer there; nil when there
 	// are none. silence is called when a side that should send has sent nothing for long.
 	mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
+
+	// device tells how a number of a tenant is configured; transport is what it registered or called by, "" = not known.
+	device(tenant, number, transport string) device
+	// identity is who we are in handshakes.
+	identity() *secure.Identity
+	// holdMusic opens what a party on hold hears; nil = there is none.
+	holdMusic(tenant string) sound.Source
 
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)

@@ -1,11 +1,12 @@
 package sdp
 
 import (
-	"hash/fnv"
-	"io"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
+
+	pion "github.com/pion/sdp/v3"
 )
 
 // Direction is which way media flows, seen from the side whose SDP it stands in (RFC 3264 §5.1).
@@ -28,171 +29,180 @@ func (d Direction) Receives() bool { return d&RecvOnly != 0 }
 // Held tells whether the side put the other one on hold: it does not want to hear it.
 func (d Direction) Held() bool { return !d.Receives() }
 
+// Within is d, or what is left of it in an answer to an offer of direction offered: nobody sends what is not received, nor
+// receives what is not sent (RFC 3264 §6.1).
+func (d Direction) Within(offered Direction) Direction {
+	return d & (offered>>1 | offered<<1) & SendRecv
+}
+
 func (d Direction) String() string {
 	return [...]string{"inactive", "sendonly", "recvonly", "sendrecv"}[d&SendRecv]
 }
 
 // direction is the Direction that an attribute names.
 func direction(attribute string) (Direction, bool) {
-	for d := Inactive; d <= SendRecv; d++ {
-		if d.String() == attribute {
-			return d, true
-		}
+	switch attribute {
+	case "sendrecv":
+		return SendRecv, true
+	case "sendonly":
+		return SendOnly, true
+	case "recvonly":
+		return RecvOnly, true
+	case "inactive":
+		return Inactive, true
 	}
 	return 0, false
 }
 
-// Format is one RTP payload type of an m= line.
-type Format struct {
-	Type     uint8  // payload type, 0 to 127
-	Encoding string // "PCMA", "opus", "telephone-event"; "" for a static type without a=rtpmap
-	Clock    uint32 // RTP clock rate in Hz
-}
-
-// Audio is what a body says about the audio that is relayed.
+// Audio is what a body says about the audio that is carried.
 type Audio struct {
-	Addr      netip.Addr // where RTP is wanted; zero when Host is a name; unspecified in the old way to hold
-	Host      string     // as written in the c= line
+	Addr      netip.Addr // where RTP is wanted; zero when the c= line has a name; unspecified in the old way to hold
 	Port      uint16     // where RTP is wanted
 	RTCP      netip.AddrPort
 	Mux       bool // a=rtcp-mux: RTCP on the port of RTP (RFC 5761)
-	Encrypted bool // SRTP, so that only headers can be read
+	Profile   Profile
 	Direction Direction
 	Formats   []Format
+	PTime     time.Duration // audio in a packet that is wanted, at most MaxPTime; 0 = not said
+	MaxPTime  time.Duration
+	Reports   bool // a=rtcp-xr: VoIP metrics are taken (RFC 3611 §5.1)
+
+	Crypto       []string // values of a=crypto (RFC 4568), which are secret
+	Fingerprints []string // values of a=fingerprint (RFC 8122)
+	Setup        string   // of a=setup (RFC 4145)
+	Ufrag, Pwd   string   // of ICE (RFC 8839)
+	bundled      bool     // its a=mid is in a group (RFC 9143)
 }
 
-// Audio returns what the body says about its first audio, and false when it has none that can be relayed: none at
-// all, only refused ones, or none over RTP.
-func (s *Session) Audio() (Audio, bool) {
-	if s.audio < 0 {
-		return Audio{}, false
+// Keys is how the body wants keys for SRTP to be agreed on.
+func (a *Audio) Keys() Keys {
+	switch {
+	case len(a.Fingerprints) > 0 && a.Profile.Encrypted():
+		return Handshake
+	case len(a.Crypto) > 0: // with RTP/AVP, too: phones that encrypt if the other can offer it so
+		return Told
 	}
-	a, err := s.readAudio()
-	return a, err == nil
+	return NoKeys
 }
 
-// Origin is the o= line's value. Equal origins of one peer mean that nothing changed (RFC 3264 §8).
-func (s *Session) Origin() string {
-	for _, l := range s.header {
-		if l.kind == 'o' {
-			return l.value
-		}
-	}
-	return ""
-}
-
-// Sum is a digest of all that the body says but for its origin. Of two bodies of one peer with the same sum, the second says
-// nothing new, whatever its version: it refreshes the session (RFC 4028 §7.4).
-func (s *Session) Sum() uint64 {
-	h := fnv.New64a()
-	write := func(kind byte, value string) {
-		_, _ = h.Write([]byte{kind, '='}) // a hash takes everything
-		_, _ = io.WriteString(h, value)
-		_, _ = h.Write([]byte{'\n'})
-	}
-	for _, l := range s.header {
-		if l.kind != 'o' {
-			write(l.kind, l.value)
-		}
-	}
-	for _, m := range s.media {
-		write('m', m.head(m.port))
-		for _, l := range m.lines {
-			write(l.kind, l.value)
-		}
-	}
-	return h.Sum64()
-}
-
-// readAudio reads the section of the audio; without one it is the zero Audio.
+// readAudio reads the section of the audio.
 func (s *Session) readAudio() (Audio, error) {
-	if s.audio < 0 {
-		return Audio{}, nil
+	m, at := s.desc.MediaDescriptions[s.audio], s.media[s.audio]
+	profile, _ := profileOf(at.proto)
+	a := Audio{Port: uint16(at.port), Direction: SendRecv, Profile: profile}
+	connection := m.ConnectionInformation
+	if connection == nil {
+		connection = s.desc.ConnectionInformation
 	}
-	m := s.media[s.audio]
-	a := Audio{Port: uint16(m.port), Encrypted: strings.Contains(m.proto, "SAVP"), Direction: SendRecv}
-	connection := ""
-	for _, part := range [][]line{s.header, m.lines} { // what stands in the section is stronger
-		for _, l := range part {
-			if l.kind == 'c' {
-				connection = l.value
-			} else if d, ok := direction(l.value); ok && l.kind == 'a' {
-				a.Direction = d
+	if connection == nil {
+		return Audio{}, syntax("no c= line for the audio")
+	}
+	var err error
+	if a.Addr, err = parseConnection(connection.String()); err != nil {
+		return Audio{}, err
+	}
+	if a.Formats, err = readFormats(at.formats); err != nil {
+		return Audio{}, err
+	}
+	a.RTCP = rtcpAt(a.Addr, a.Port+1)
+	for _, part := range [][]pion.Attribute{s.desc.Attributes, m.Attributes} { // what stands in the section is stronger
+		for i := range part {
+			if err := a.attribute(&part[i]); err != nil {
+				return Audio{}, err
 			}
 		}
 	}
-	var err error
-	if a.Addr, err = parseConnection(connection); err != nil {
-		return Audio{}, err
-	}
-	a.Host = strings.Fields(connection)[2]
-	if a.Addr.IsUnspecified() {
-		a.Direction &^= RecvOnly // the way to hold of RFC 2543
-	}
-	if a.Formats, err = readFormats(m); err != nil {
-		return Audio{}, err
-	}
-	if err := a.readRTCP(m); err != nil {
-		return Audio{}, err
+	a.bundled = at.mid != "" && s.grouped(at.mid)
+	if a.Addr.IsUnspecified() && a.Ufrag == "" { // the way to hold of RFC 2543; with ICE, nothing is known yet
+		a.Direction &^= RecvOnly
 	}
 	return a, nil
 }
 
-// readRTCP finds out where RTCP is wanted (RFC 3605, RFC 5761); without a word it is the port above.
-func (a *Audio) readRTCP(m section) error {
-	addr, port := a.Addr, a.Port+1
-	for _, l := range m.lines {
-		switch name, value := l.attribute(); name {
-		case "rtcp-mux":
-			a.Mux = true
-		case "rtcp":
-			number, where, _ := strings.Cut(value, " ")
-			n, err := strconv.ParseUint(number, 10, 16)
-			if err != nil {
-				return syntax("a=rtcp:%s: the port is no number below 65536", value)
-			}
-			port = uint16(n)
-			if where != "" {
-				if addr, err = parseConnection(where); err != nil {
-					return err
-				}
-			}
-		}
+func rtcpAt(addr netip.Addr, port uint16) netip.AddrPort {
+	if !addr.IsValid() || port == 0 {
+		return netip.AddrPort{}
 	}
-	if addr.IsValid() && port != 0 {
-		a.RTCP = netip.AddrPortFrom(addr, port)
+	return netip.AddrPortFrom(addr, port)
+}
+
+// attribute reads one attribute.
+func (a *Audio) attribute(l *pion.Attribute) error {
+	switch l.Key {
+	case "sendrecv", "sendonly", "recvonly", "inactive":
+		a.Direction, _ = direction(l.Key)
+	case "rtpmap":
+		return a.rtpmap(l.Value)
+	case "fmtp":
+		a.fmtp(l.Value)
+	case "ptime":
+		a.PTime = milliseconds(l.Value)
+	case "maxptime":
+		a.MaxPTime = milliseconds(l.Value)
+	case "rtcp-mux":
+		a.Mux = true
+	case "rtcp":
+		return a.rtcp(l.Value)
+	case "rtcp-xr":
+		a.Reports = strings.Contains(l.Value, "voip-metrics")
+	case "crypto":
+		if len(a.Crypto) < maxCrypto {
+			a.Crypto = append(a.Crypto, l.Value)
+		}
+	case "fingerprint":
+		if len(a.Fingerprints) < maxCrypto {
+			a.Fingerprints = append(a.Fingerprints, l.Value)
+		}
+	case "setup":
+		a.Setup = strings.ToLower(strings.TrimSpace(l.Value))
+	case "ice-ufrag":
+		a.Ufrag = l.Value
+	case "ice-pwd":
+		a.Pwd = l.Value
 	}
 	return nil
 }
 
-// readFormats reads the payload types of an m= line and their a=rtpmap lines.
-func readFormats(m section) ([]Format, error) {
-	var formats []Format
-	for _, f := range strings.Fields(m.formats) {
-		n, err := strconv.ParseUint(f, 10, 7)
-		if err != nil {
-			return nil, syntax("m=%s: format %q is no payload type", m.kind, f)
-		}
-		formats = append(formats, Format{Type: uint8(n), Clock: 8000}) // the rate of nearly all static types of audio
+// rtcp reads where RTCP is wanted (RFC 3605); without a word it is the port above.
+func (a *Audio) rtcp(value string) error {
+	number, where, _ := strings.Cut(value, " ")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return syntax("a=rtcp:%s: the port is no number below 65536", value)
 	}
-	for _, l := range m.lines {
-		name, value := l.attribute()
-		if name != "rtpmap" {
-			continue
+	addr := a.Addr
+	if where != "" {
+		if addr, err = parseConnection(where); err != nil {
+			return err
 		}
-		number, encoding, _ := strings.Cut(value, " ")
-		encoding, rest, _ := strings.Cut(strings.TrimSpace(encoding), "/")
-		rate, _, _ := strings.Cut(rest, "/")
-		n, err := strconv.ParseUint(number, 10, 7)
-		clock, errClock := strconv.ParseUint(rate, 10, 32)
-		if err != nil || errClock != nil || clock == 0 || encoding == "" {
-			return nil, syntax("a=rtpmap:%s: want payload type, encoding and clock rate", value)
-		}
-		for i := range formats {
-			if formats[i].Type == uint8(n) {
-				formats[i].Encoding, formats[i].Clock = encoding, uint32(clock)
+	}
+	a.RTCP = rtcpAt(addr, uint16(n))
+	return nil
+}
+
+// grouped tells whether a mid is in a group BUNDLE.
+func (s *Session) grouped(mid string) bool {
+	for _, l := range s.desc.Attributes {
+		if members, ok := strings.CutPrefix(l.Value, "BUNDLE "); ok && l.Key == "group" {
+			for m := range strings.FieldsSeq(members) {
+				if m == mid {
+					return true
+				}
 			}
 		}
 	}
-	return formats, nil
+	return false
+}
+
+// maxPacket is more audio than anybody has in one packet.
+const maxPacket = 200 * time.Millisecond
+
+// milliseconds reads a time in a packet; what makes no sense was not said. Some phones write fractions (RFC 8866 §6.4 allows).
+func milliseconds(value string) time.Duration {
+	ms, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	d := time.Duration(ms * float64(time.Millisecond))
+	if err != nil || !(ms > 0) || ms > float64(maxPacket/time.Millisecond) || d <= 0 {
+		return 0
+	}
+	return d
 }

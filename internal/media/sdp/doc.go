@@ -1,13 +1,23 @@
-// Package sdp reads what phones say about media (RFC 8866, RFC 3264) and rewrites it so that the media comes to us.
+// Package sdp is what phones and we say to each other about media (RFC 8866), and how offers are made and answered
+// (RFC 3264).
 //
-// A body is kept as its lines. [Parse] understands those that a relay of audio needs, and [Author.Rewrite] writes them
-// all again in their order, changing only what has to be changed: the origin, which is ours with a version that rises
-// when something changed; the address and the ports of the audio; other media, which are refused with port 0. Codecs,
-// ptime, fmtp, direction and whatever is not known here stay as they are. Candidates of ICE are left out, since they
-// would lead the media past the relay, and so is what says who or what wrote the body.
+// [Parse] reads a body. Each side of a call is negotiated by itself: [Widen] makes of what one side offers the formats that
+// the other side is offered, [Take] reads what it took of them, and [Back] says what the first side is answered; for a leg
+// that ends here, [Accept] answers at once. An [Author] writes: it knows what this peer was told before, so that
+// m= lines keep their places, payload types their meaning and the version of o= rises when something changed.
+//
+// pion/sdp reads and writes bodies. Our own reader stands in front of it, since pion's refuses a whole body for one line
+// that we only have to refuse ourselves (m=image of a fax, an unknown b=, a session id that is no number), has no limits,
+// and takes control characters. It looks at each line once and gives pion a body in the order of RFC 8866, with what we
+// do not need left out; reading takes about twice the time of pion alone, and less than one line a fax costs in support.
+//
+// What is written is ours from the first line to the last: formats, direction, times, keys and addresses are carried over,
+// everything else a phone says (its software, its attributes for video, candidates of ICE that would lead the audio past
+// us) is not. Media other than audio is refused with port 0, at its place (RFC 3264 §6). Only when audio goes from phone to
+// phone a body passes as it came, with an o= line of ours ([Author.Forward]).
 //
 // State: an [Author] is our side of the SDP with one peer and belongs to whoever owns the dialog; everything else is a
-// value. Not safe for concurrent use.
+// value. Not safe for concurrent use. Keys of SRTP are in bodies and in [Audio.Crypto]: neither belongs in a log.
 //
 // Limits: see [MaxSize] and its neighbours. What is beyond them, or cannot be understood, is an error that wraps
 // [ErrSyntax], and never a body half understood.

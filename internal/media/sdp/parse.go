@@ -1,12 +1,15 @@
 package sdp
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"net/netip"
 	"strconv"
 	"strings"
+
+	pion "github.com/pion/sdp/v3"
 )
 
 // What is accepted of a body.
@@ -15,6 +18,7 @@ const (
 	MaxLines   = 512
 	MaxMedia   = 16 // m= lines
 	MaxFormats = 64 // formats of one m= line
+	maxCrypto  = 16 // a=crypto and a=fingerprint lines that are looked at, of one m= line
 )
 
 // ErrSyntax is what every error of Parse wraps.
@@ -24,133 +28,200 @@ func syntax(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrSyntax, fmt.Errorf(format, args...))
 }
 
-// line is one line of a body: its letter and what stands after the "=".
-type line struct {
-	kind  byte
-	value string
-}
-
-// attribute splits an a= line into name and value; name is "" for other lines.
-func (l line) attribute() (name, value string) {
-	if l.kind != 'a' {
-		return "", ""
-	}
-	name, value, _ = strings.Cut(l.value, ":")
-	return name, value
-}
-
 // Session is a body that was understood. It does not change.
 type Session struct {
-	header []line    // before the first m= line
-	media  []section // in the order of the body
-	audio  int       // index in media of the audio that is relayed, -1 for none
+	raw    string
+	origin [2]int // where the value of o= stands in raw
+	desc   pion.SessionDescription
+	media  []slot // the m= lines, as many as desc has
+	audio  int    // index of the audio that is carried, -1 for none
+	said   Audio  // about it
 }
 
-// section is one m= line and what follows it.
-type section struct {
+// slot is an m= line: its place among the others is its name (RFC 3264 §5.1).
+type slot struct {
 	kind    string // audio, video, image, application ...
 	port    int
 	proto   string
 	formats string // as written
-	lines   []line // after the m= line
+	mid     string // a=mid (RFC 9143), "" = none
 }
 
-// Parse reads a body. A body without audio that can be relayed is no error; see [Session.Audio].
+// Parse reads a body. A body without audio that can be carried is no error; see [Session.Audio].
 func Parse(body []byte) (*Session, error) {
-	lines, err := split(body)
+	if len(body) > MaxSize {
+		return nil, syntax("%d bytes, at most %d are taken", len(body), MaxSize)
+	}
+	s := &Session{raw: string(body), audio: -1}
+	clean, err := s.guard()
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{audio: -1}
-	origins := 0
-	for _, l := range lines {
-		switch {
-		case l.kind == 'm':
-			m, err := parseMedia(l.value)
-			if err != nil {
-				return nil, err
-			}
-			s.media = append(s.media, m)
-		case len(s.media) > 0:
-			m := &s.media[len(s.media)-1]
-			m.lines = append(m.lines, l)
-		default:
-			if l.kind == 'o' {
-				origins++
-			}
-			s.header = append(s.header, l)
-		}
+	if err := s.desc.UnmarshalString(clean); err != nil {
+		return nil, syntax("%w", err)
 	}
-	if origins != 1 {
-		return nil, syntax("%d o= lines, want one", origins)
+	if len(s.desc.MediaDescriptions) != len(s.media) {
+		return nil, syntax("%d m= lines were read as %d", len(s.media), len(s.desc.MediaDescriptions))
 	}
-	if len(s.media) > MaxMedia {
-		return nil, syntax("%d m= lines, at most %d are taken", len(s.media), MaxMedia)
+	for i, m := range s.desc.MediaDescriptions {
+		s.media[i].mid, _ = m.Attribute("mid")
 	}
 	for i, m := range s.media {
-		if m.kind == "audio" && m.port != 0 && relayable(m.proto) {
+		if _, carried := profileOf(m.proto); m.kind == "audio" && m.port != 0 && carried {
 			s.audio = i
 			break
 		}
 	}
-	if _, err := s.readAudio(); err != nil {
-		return nil, err
+	if s.audio >= 0 {
+		if s.said, err = s.readAudio(); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-// relayable tells whether a protocol is RTP in its own datagrams, encrypted or not.
-func relayable(proto string) bool {
-	switch proto {
-	case "RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF":
-		return true
-	}
-	return false
+// Audio returns what the body says about its first audio, and false when it has none that can be carried: none at
+// all, only refused ones, or none over RTP.
+func (s *Session) Audio() (Audio, bool) { return s.said, s.audio >= 0 }
+
+// Media is the number of m= lines.
+func (s *Session) Media() int { return len(s.media) }
+
+// Origin is the o= line's value.
+func (s *Session) Origin() string { return s.raw[s.origin[0]:s.origin[1]] }
+
+// Sum is a digest of all that the body says but for its origin. Of two bodies of one peer with the same sum, the second says
+// nothing new, whatever its version: it refreshes the session (RFC 4028 §7.4).
+func (s *Session) Sum() uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, s.raw[:s.origin[0]]) // a hash takes everything
+	_, _ = io.WriteString(h, s.raw[s.origin[1]:])
+	return h.Sum64()
 }
 
-// split cuts a body into lines, which end with CRLF or, from careless senders, with LF.
-func split(body []byte) ([]line, error) {
-	if len(body) > MaxSize {
-		return nil, syntax("%d bytes, at most %d are taken", len(body), MaxSize)
-	}
-	lines := make([]line, 0, min(64, bytes.Count(body, []byte{'\n'})+1))
-	for n, raw := range strings.Split(strings.TrimRight(string(body), "\r\n"), "\n") {
+// cleaner writes what pion gets to read: v, o, s and t lines that cannot be misread, then c and a lines of the header as
+// they came, then the media.
+type cleaner struct {
+	connection string          // of the header
+	attributes strings.Builder // of the header
+	media      strings.Builder
+	n, origins int // lines, and o= lines among them
+	inMedia    bool
+}
+
+// guard looks at every line of the body, and writes it anew for pion. Lines end with CRLF or, from careless senders, with LF.
+func (s *Session) guard() (string, error) {
+	var c cleaner
+	c.media.Grow(len(s.raw))
+	at := 0
+	for text := strings.TrimRight(s.raw, "\r\n"); ; {
+		raw, rest, more := strings.Cut(text, "\n")
+		next := at + len(raw) + 1
 		raw = strings.TrimSuffix(raw, "\r")
-		switch {
-		case len(raw) < 2 || raw[1] != '=' || raw[0] < 'a' || raw[0] > 'z':
-			return nil, syntax("line %d: want a letter and =", n+1)
-		case strings.ContainsFunc(raw, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-			return nil, syntax("line %d: a control character", n+1)
-		case n == 0 && raw != "v=0":
-			return nil, syntax("line 1: want v=0")
-		case n >= MaxLines:
-			return nil, syntax("more than %d lines", MaxLines)
+		if err := c.check(raw); err != nil {
+			return "", err
 		}
-		lines = append(lines, line{kind: raw[0], value: raw[2:]})
+		if raw[0] == 'o' && !c.inMedia {
+			c.origins++
+			s.origin = [2]int{at + 2, at + len(raw)}
+		} else if err := s.keep(&c, raw[0], raw[2:]); err != nil {
+			return "", err
+		}
+		if !more {
+			break
+		}
+		text, at = rest, next
 	}
-	return lines, nil
+	if c.origins != 1 {
+		return "", syntax("%d o= lines, want one", c.origins)
+	}
+	head := "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\n"
+	if c.connection != "" {
+		head += "c=" + c.connection + "\r\n"
+	}
+	return head + "t=0 0\r\n" + c.attributes.String() + c.media.String(), nil
 }
 
-// parseMedia reads "audio 49170/2 RTP/AVP 0 8 101".
-func parseMedia(value string) (section, error) {
+// check refuses what is no line of SDP.
+func (c *cleaner) check(raw string) error {
+	c.n++
+	switch {
+	case len(raw) < 2 || raw[1] != '=' || raw[0] < 'a' || raw[0] > 'z':
+		return syntax("line %d: want a letter and =", c.n)
+	case c.n == 1 && raw != "v=0":
+		return syntax("line 1: want v=0")
+	case c.n > MaxLines:
+		return syntax("more than %d lines", MaxLines)
+	}
+	for i := range len(raw) {
+		if b := raw[i]; b < ' ' && b != '\t' || b == 0x7f {
+			return syntax("line %d: a control character", c.n)
+		}
+	}
+	return nil
+}
+
+// keep gives pion a line, if it is of a kind that is needed.
+func (s *Session) keep(c *cleaner, kind byte, value string) error {
+	to := &c.attributes
+	if c.inMedia {
+		to = &c.media
+	}
+	switch kind {
+	case 'm':
+		m, err := parseMedia(value)
+		if err != nil {
+			return err
+		}
+		if len(s.media) == MaxMedia {
+			return syntax("more than %d m= lines", MaxMedia)
+		}
+		c.inMedia = true
+		s.media = append(s.media, m)
+		c.media.WriteString("m=")
+		if _, carried := profileOf(m.proto); carried && m.kind == "audio" {
+			c.media.WriteString("audio " + strconv.Itoa(m.port) + " " + m.proto + " " + m.formats)
+		} else { // which pion might not know, and which is refused whatever it says
+			c.media.WriteString("application 0 TCP 0")
+		}
+		c.media.WriteString("\r\n")
+	case 'c':
+		if _, err := parseConnection(value); err != nil {
+			return err
+		}
+		if !c.inMedia {
+			c.connection = value
+			break
+		}
+		to.WriteString("c=" + value + "\r\n")
+	case 'a':
+		to.WriteString("a=")
+		to.WriteString(value)
+		to.WriteString("\r\n")
+	}
+	return nil
+}
+
+// parseMedia reads "audio 49170/1 RTP/AVP 0 8 101".
+func parseMedia(value string) (slot, error) {
 	f := strings.Fields(value)
 	if len(f) < 3 {
-		return section{}, syntax("m=%s: want media, port, protocol and formats", value)
+		return slot{}, syntax("m=%s: want media, port, protocol and formats", value)
 	}
 	port, count, several := strings.Cut(f[1], "/")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return section{}, syntax("m=%s: the port is no number below 65536", value)
+		return slot{}, syntax("m=%s: the port is no number below 65536", value)
 	}
 	if several {
 		if c, err := strconv.ParseUint(count, 10, 8); err != nil || c != 1 {
-			return section{}, syntax("m=%s: several ports for one media are not taken", value)
+			return slot{}, syntax("m=%s: several ports for one media are not taken", value)
 		}
 	}
 	if len(f)-3 > MaxFormats {
-		return section{}, syntax("m=%s …: more than %d formats", f[0], MaxFormats)
+		return slot{}, syntax("m=%s …: more than %d formats", f[0], MaxFormats)
 	}
-	return section{kind: f[0], port: int(n), proto: f[2], formats: strings.Join(f[3:], " ")}, nil
+	return slot{kind: f[0], port: int(n), proto: f[2], formats: strings.Join(f[3:], " ")}, nil
 }
 
 // parseConnection reads "IN IP4 192.0.2.1", or "IN IP4 host.example"; the address is zero for a host name.

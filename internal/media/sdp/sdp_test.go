@@ -10,46 +10,59 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-var ours = Local{Addr: netip.MustParseAddr("198.51.100.1"), RTP: 20000, RTCP: 20001}
+var local = Local{Addr: netip.MustParseAddr("198.51.100.1"), RTP: 20000, RTCP: 20001}
 
 // What real senders write. The bodies are in testdata, one file a sender.
 func TestAudioOfRealBodies(t *testing.T) {
-	pcm := []Format{{0, "PCMU", 8000}, {8, "PCMA", 8000}}
+	event := func(n uint8, clock uint32, params string) Format {
+		return Format{Type: n, Encoding: TelephoneEvent, Clock: clock, Params: params}
+	}
+	const ms = time.Millisecond
 	for name, want := range map[string]Audio{
-		"baresip": {Addr: netip.MustParseAddr("192.0.2.10"), Port: 27894, RTCP: netip.MustParseAddrPort("192.0.2.10:27895"), Mux: true, Direction: SendRecv,
-			Formats: []Format{{96, "opus", 48000}, {8, "PCMA", 8000}, {0, "PCMU", 8000}, {101, "telephone-event", 8000}}},
-		"linphone": {Addr: netip.MustParseAddr("192.0.2.11"), Port: 7078, RTCP: netip.MustParseAddrPort("192.0.2.11:7079"), Direction: SendRecv,
-			Formats: append([]Format{{96, "opus", 48000}, {97, "speex", 16000}}, append(pcm, Format{101, "telephone-event", 48000}, Format{99, "telephone-event", 16000}, Format{100, "telephone-event", 8000})...)},
+		"baresip": {Addr: netip.MustParseAddr("192.0.2.10"), Port: 27894, RTCP: netip.MustParseAddrPort("192.0.2.10:27895"), Mux: true, Direction: SendRecv, PTime: 20 * ms,
+			Formats: []Format{{Type: 96, Encoding: "opus", Clock: 48000, Channels: 2, Params: "stereo=1;sprop-stereo=1"}, pcma, pcmu, event(101, 8000, "0-15")}},
+		"linphone": {Addr: netip.MustParseAddr("192.0.2.11"), Port: 7078, RTCP: netip.MustParseAddrPort("192.0.2.11:7079"), Direction: SendRecv, Reports: true,
+			Ufrag: "abcd", Pwd: "abcdefghijklmnopqrstuv",
+			Formats: []Format{{Type: 96, Encoding: "opus", Clock: 48000, Channels: 2, Params: "useinbandfec=1"}, {Type: 97, Encoding: "speex", Clock: 16000, Params: "vbr=on"},
+				pcmu, pcma, event(101, 48000, ""), event(99, 16000, ""), event(100, 8000, "")}},
 		"sipp": {Addr: netip.MustParseAddr("127.0.0.1"), Port: 6000, RTCP: netip.MustParseAddrPort("127.0.0.1:6001"), Direction: SendRecv,
-			Formats: pcm[:1]},
-		"rtpengine": {Addr: netip.MustParseAddr("203.0.113.4"), Port: 30012, RTCP: netip.MustParseAddrPort("203.0.113.4:30013"), Direction: SendRecv,
-			Formats: []Format{{8, "PCMA", 8000}, {101, "telephone-event", 8000}}},
-		"cisco": {Addr: netip.MustParseAddr("192.0.2.20"), Port: 16642, RTCP: netip.MustParseAddrPort("192.0.2.20:16643"), Direction: SendRecv,
-			Formats: []Format{{18, "G729", 8000}, {0, "PCMU", 8000}, {101, "telephone-event", 8000}}},
-		"hold_old": {Addr: netip.IPv4Unspecified(), Port: 16642, RTCP: netip.MustParseAddrPort("0.0.0.0:16643"), Direction: SendOnly, Formats: []Format{{0, "", 8000}}},
-		"hold_new": {Addr: netip.MustParseAddr("192.0.2.10"), Port: 4000, RTCP: netip.MustParseAddrPort("192.0.2.10:4001"), Direction: Inactive, Formats: []Format{{0, "", 8000}}},
-		"ipv6":     {Addr: netip.MustParseAddr("2001:db8::10"), Port: 4000, RTCP: netip.MustParseAddrPort("[2001:db8::11]:4444"), Direction: RecvOnly, Formats: []Format{{9, "G722", 8000}}},
-		"srtp_first": {Addr: netip.MustParseAddr("192.0.2.30"), Port: 5002, RTCP: netip.MustParseAddrPort("192.0.2.30:5003"), Direction: SendRecv, Encrypted: true,
-			Formats: []Format{{8, "PCMA", 8000}}},
-		"host_name": {Port: 4000, Direction: SendRecv, Formats: []Format{{0, "", 8000}}},
+			Formats: []Format{pcmu}},
+		"rtpengine": {Addr: netip.MustParseAddr("203.0.113.4"), Port: 30012, RTCP: netip.MustParseAddrPort("203.0.113.4:30013"), Direction: SendRecv, PTime: 20 * ms, MaxPTime: 140 * ms,
+			Formats: []Format{pcma, event(101, 8000, "0-16")}},
+		"cisco": {Addr: netip.MustParseAddr("192.0.2.20"), Port: 16642, RTCP: netip.MustParseAddrPort("192.0.2.20:16643"), Direction: SendRecv, PTime: 20 * ms,
+			Formats: []Format{{Type: 18, Encoding: "G729", Clock: 8000, Params: "annexb=no"}, pcmu, event(101, 8000, "0-16")}},
+		"hold_old": {Addr: netip.IPv4Unspecified(), Port: 16642, RTCP: netip.MustParseAddrPort("0.0.0.0:16643"), Direction: SendOnly, Formats: []Format{pcmu}},
+		"hold_new": {Addr: netip.MustParseAddr("192.0.2.10"), Port: 4000, RTCP: netip.MustParseAddrPort("192.0.2.10:4001"), Direction: Inactive, Formats: []Format{pcmu}},
+		"ipv6":     {Addr: netip.MustParseAddr("2001:db8::10"), Port: 4000, RTCP: netip.MustParseAddrPort("[2001:db8::11]:4444"), Direction: RecvOnly, Formats: []Format{g722}},
+		"srtp_first": {Addr: netip.MustParseAddr("192.0.2.30"), Port: 5002, RTCP: netip.MustParseAddrPort("192.0.2.30:5003"), Direction: SendRecv, Profile: SAVP,
+			Crypto: []string{"1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"}, Formats: []Format{pcma}},
+		"host_name": {Port: 4000, Direction: SendRecv, Formats: []Format{pcmu}},
+		"chromium": {Addr: netip.IPv4Unspecified(), Port: 9, RTCP: netip.MustParseAddrPort("0.0.0.0:9"), Mux: true, Direction: SendRecv, Profile: WebRTC,
+			Fingerprints: []string{"sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:3D:F0:40:56:F4:46:57:AB:01:5B:FE:4C"},
+			Setup:        "actpass", Ufrag: "Zu8b", Pwd: "0qSDKbZkyiRlZZPnmYTWOl3o", bundled: true,
+			Formats: []Format{{Type: 111, Encoding: "opus", Clock: 48000, Channels: 2, Params: "minptime=10;useinbandfec=1"},
+				{Type: 63, Encoding: "red", Clock: 48000, Channels: 2, Params: "111/111"}, g722, pcmu, pcma, {Type: 13, Encoding: "CN", Clock: 8000},
+				event(110, 48000, ""), event(126, 8000, "")}},
 	} {
 		s, err := Parse(file(t, name+".sdp"))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got, ok := s.Audio()
-		want.Host = want.Addr.String()
-		if !want.Addr.IsValid() {
-			want.Host = "phone.example"
-		}
-		if !ok || fmt.Sprint(got) != fmt.Sprint(want) {
+		if got, ok := s.Audio(); !ok || fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, got, want)
 		}
 	}
 }
+
+var (
+	pcmu = Format{Type: 0, Encoding: "PCMU", Clock: 8000}
+	pcma = Format{Type: 8, Encoding: "PCMA", Clock: 8000}
+	g722 = Format{Type: 9, Encoding: "G722", Clock: 8000}
+)
 
 func file(t testing.TB, name string) []byte {
 	t.Helper()
@@ -58,58 +71,6 @@ func file(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
-}
-
-// Rewritten, a body leads to us and says the same otherwise. The golden lines are what differs from the original.
-func TestRewriteChangesOnlyWhatItMust(t *testing.T) {
-	for name, c := range map[string]struct{ gone, new []string }{
-		"baresip": {
-			[]string{"o=- 3901112 1 IN IP4 192.0.2.10", "c=IN IP4 192.0.2.10", "m=audio 27894 RTP/AVP 96 8 0 101", "a=rtcp:27895",
-				"a=tool:baresip 3.16.0", "a=ssrc:2189476210 cname:sip:1001@demo.local"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 96 8 0 101", "a=rtcp:20001"}},
-		"linphone": {
-			[]string{"o=alice 1234 4321 IN IP4 192.0.2.11", "s=Talk", "c=IN IP4 192.0.2.11", "m=audio 7078 RTP/AVP 96 97 0 8 101 99 100",
-				"a=ice-pwd:abcdefghijklmnopqrstuv", "a=ice-ufrag:abcd", "a=candidate:1 1 UDP 2130706303 192.0.2.11 7078 typ host",
-				"m=video 9078 RTP/AVP 96", "a=rtpmap:96 VP8/90000", "a=rtcp-fb:* ccm fir"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 96 97 0 8 101 99 100", "m=video 0 RTP/AVP 96", "s=-"}},
-		"hold_old": {
-			[]string{"o=CiscoSystemsSIP-GW-UserAgent 7 8 IN IP4 192.0.2.20", "s=SIP Call", "c=IN IP4 0.0.0.0", "m=audio 16642 RTP/AVP 0"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 0", "a=sendonly", "s=-"}},
-		"hold_new": {
-			[]string{"o=- 1 2 IN IP4 192.0.2.10", "c=IN IP4 192.0.2.10", "m=audio 4000 RTP/AVP 0"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 0"}},
-		"ipv6": {
-			[]string{"o=- 1 2 IN IP6 2001:db8::10", "c=IN IP6 2001:db8::10", "m=audio 4000 RTP/AVP 9", "a=rtcp:4444 IN IP6 2001:db8::11"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 20000 RTP/AVP 9", "a=rtcp:20001 IN IP4 198.51.100.1"}},
-		"srtp_first": {
-			[]string{"o=- 1 2 IN IP4 192.0.2.30", "c=IN IP4 192.0.2.30", "m=audio 0 RTP/AVP 8", "m=audio 5002 RTP/SAVP 8", "m=audio 5004 RTP/AVP 8",
-				"a=rtpmap:8 PCMA/8000", "a=group:BUNDLE 1 2"},
-			[]string{"c=IN IP4 198.51.100.1", "m=audio 0 RTP/AVP 8", "m=audio 20000 RTP/SAVP 8", "m=audio 0 RTP/AVP 8"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			before := file(t, name+".sdp")
-			s, err := Parse(before)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := NewAuthor(77).Rewrite(s, ours)
-			c.new = append(c.new, "o=- 77 77 IN IP4 198.51.100.1")
-			gone, added := difference(lines(before), lines(after)), difference(lines(after), lines(before))
-			wantGone, wantNew := difference(c.gone, c.new), difference(c.new, c.gone)
-			slices.Sort(wantGone)
-			slices.Sort(wantNew)
-			if !slices.Equal(gone, wantGone) || !slices.Equal(added, wantNew) {
-				t.Errorf("%s\ngone %q\nwant %q\nnew  %q\nwant %q", after, gone, wantGone, added, wantNew)
-			}
-			again, err := Parse(after)
-			if err != nil {
-				t.Fatalf("our own body: %v", err)
-			}
-			if a, ok := again.Audio(); !ok || a.Addr != ours.Addr || a.Port != ours.RTP {
-				t.Errorf("our own body says %+v", a)
-			}
-		})
-	}
 }
 
 func lines(b []byte) []string {
@@ -145,61 +106,17 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// Lines keep their order, and every m= line its place (RFC 3264 §6).
-func TestRewriteKeepsTheOrder(t *testing.T) {
-	s := mustParse(t, "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=call\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\na=sendonly\r\n"+
-		"m=video 9000 RTP/AVP 97\r\na=mid:v\r\na=rtpmap:97 H264/90000\r\nm=audio 9002 RTP/AVP 0\r\na=ptime:20\r\na=x-unknown\r\nm=image 9004 udptl t38\r\n")
-	want := "v=0\r\no=- 5 5 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n" +
-		"m=video 0 RTP/AVP 97\r\na=mid:v\r\nm=audio 20000 RTP/AVP 0\r\na=ptime:20\r\na=x-unknown\r\na=sendonly\r\nm=image 0 udptl t38\r\n"
-	if got := string(NewAuthor(5).Rewrite(s, ours)); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-}
-
-// The version rises by one with each change and stays with none (RFC 3264 §8).
-func TestVersionRisesWithChanges(t *testing.T) {
-	body := "v=0\r\no=a 1 %d IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio %d RTP/AVP 0\r\na=%s\r\n"
-	author := NewAuthor(100)
-	for i, c := range []struct {
-		version, port int
-		direction     string
-		want          uint64
-	}{
-		{1, 4000, "sendrecv", 100},
-		{1, 4000, "sendrecv", 100}, // again
-		{2, 4000, "sendonly", 101}, // held
-		{3, 5000, "sendonly", 101}, // the peer behind us moved, which does not concern this one
-		{4, 5000, "sendrecv", 102},
-	} {
-		s := mustParse(t, fmt.Sprintf(body, c.version, c.port, c.direction))
-		got := string(author.Rewrite(s, ours))
-		if want := fmt.Sprintf("o=- 100 %d IN IP4 198.51.100.1\r\n", c.want); !strings.Contains(got, want) || author.Version != c.want {
-			t.Errorf("step %d: version %d, want %d, in\n%s", i+1, author.Version, c.want, got)
-		}
-	}
-}
-
 // Media that goes directly is left alone; only the origin is ours.
-func TestRewriteForDirectMedia(t *testing.T) {
+func TestForwardForDirectMedia(t *testing.T) {
 	before := file(t, "linphone.sdp")
 	s, err := Parse(before)
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := NewAuthor(9).Rewrite(s, Local{})
+	after := NewAuthor(9).Forward(s)
 	if gone, added := difference(lines(before), lines(after)), difference(lines(after), lines(before)); len(gone) != 1 || len(added) != 1 ||
 		added[0] != "o=- 9 9 IN IP4 192.0.2.11" {
 		t.Errorf("gone %q, new %q", gone, added)
-	}
-}
-
-func TestMuxedRTCPAttribute(t *testing.T) {
-	s := mustParse(t, "v=0\no=a 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0\na=rtcp-mux\na=rtcp:4000\n")
-	if a, ok := s.Audio(); !ok || !a.Mux || a.RTCP.Port() != 4000 {
-		t.Errorf("%+v", a)
-	}
-	if got := string(NewAuthor(1).Rewrite(s, ours)); !strings.Contains(got, "a=rtcp:20000\r\n") {
-		t.Errorf("want RTCP on our RTP port in\n%s", got)
 	}
 }
 
@@ -213,9 +130,6 @@ func TestBodiesWithoutAudio(t *testing.T) {
 		s := mustParse(t, "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"+media)
 		if a, ok := s.Audio(); ok {
 			t.Errorf("%s: Audio = %+v", name, a)
-		}
-		if got := string(NewAuthor(1).Rewrite(s, ours)); strings.Contains(got, "20000") || strings.Count(got, "m=") != strings.Count(media, "m=") {
-			t.Errorf("%s: rewritten as\n%s", name, got)
 		}
 	}
 }
@@ -276,41 +190,4 @@ func mustParse(t testing.TB, body string) *Session {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// A body is refused, or what we make of it can be read by ourselves and leads to us, and is the same when made again.
-func FuzzParse(f *testing.F) {
-	names, err := filepath.Glob("testdata/*.sdp")
-	if err != nil || len(names) == 0 {
-		f.Fatalf("no bodies to start from: %v", err)
-	}
-	for _, name := range names {
-		f.Add(file(f, filepath.Base(name)))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		s, err := Parse(body)
-		if err != nil {
-			if s != nil || !errors.Is(err, ErrSyntax) {
-				t.Fatalf("Parse = %v, %v", s, err)
-			}
-			return
-		}
-		before, audible := s.Audio()
-		author := NewAuthor(1)
-		out := author.Rewrite(s, ours)
-		again, err := Parse(out)
-		if err != nil {
-			t.Fatalf("our own body: %v\n%s", err, out)
-		}
-		after, ok := again.Audio()
-		if ok != audible || len(again.media) != len(s.media) {
-			t.Fatalf("audio %v became %v, %d media became %d", audible, ok, len(s.media), len(again.media))
-		}
-		if ok && (after.Addr != ours.Addr || after.Port != ours.RTP || after.Direction != before.Direction || !slices.Equal(after.Formats, before.Formats)) {
-			t.Fatalf("%+v became %+v", before, after)
-		}
-		if twice := author.Rewrite(again, ours); !bytes.Equal(out, twice) {
-			t.Fatalf("rewritten twice:\n%s\nonce:\n%s", twice, out)
-		}
-	})
 }

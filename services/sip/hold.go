@@ -1,0 +1,50 @@
+package sip
+
+import (
+	sound "parley/internal/media/audio"
+	"parley/internal/media/sdp"
+	"parley/internal/voice"
+)
+
+// onward is what the other side of from is told about the direction of audio. Whoever is on hold hears music of ours unless the
+// holder's device is configured otherwise, so we send even where the holder sends nothing.
+func (a *audio) onward(from side) sdp.Direction {
+	e := &a.ends[from]
+	if !e.holds {
+		return e.said.dir
+	}
+	switch e.device.hold {
+	case voice.HoldOwn:
+		return e.said.dir
+	case voice.HoldSilence:
+		return sdp.Inactive
+	}
+	return sdp.SendOnly
+}
+
+// player is a leg that can be played to.
+type player interface {
+	Play(src sound.Source, done func(error)) (stop func())
+}
+
+// music plays to whoever is on hold, and stops when he is not any more.
+func (c *call) music() {
+	a := c.audio
+	if a == nil || !a.through() {
+		return
+	}
+	for _, s := range []side{caller, callee} {
+		e, holder := &a.ends[s], &a.ends[s.other()]
+		wanted := c.phase != over && holder.holds && holder.device.hold == voice.HoldMusic && e.agreed != nil && e.said.dir.Receives()
+		switch {
+		case wanted && e.stop == nil:
+			p, can := e.leg.(player)
+			if src := c.w.holdMusic(c.id.tenant); can && src != nil {
+				e.stop = p.Play(src, nil)
+			}
+		case !wanted && e.stop != nil:
+			e.stop()
+			e.stop = nil
+		}
+	}
+}
