@@ -1,0 +1,224 @@
+package media
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"parley/internal/media/audio"
+	"parley/internal/media/dtmf"
+	"parley/internal/media/sdp"
+	"parley/internal/voice"
+)
+
+var (
+	formatG722  = sdp.Format{Type: 9, Encoding: "G722", Clock: 8000}
+	formatNoise = sdp.Format{Type: 13, Encoding: comfortNoise, Clock: 8000}
+	formatOpus  = sdp.Format{Type: 111, Encoding: "opus", Clock: 48000}
+	eventWide   = sdp.Format{Type: 97, Encoding: telephoneEvent, Clock: 16000}
+)
+
+// between is a call between phones that know different formats.
+func between(t testing.TB, a, b []sdp.Format) *call {
+	t.Helper()
+	c := newCall(t, startPlane(t, testConfig(), newDriver), Hooks{})
+	agree(t, c.legA, c.a.speaks(a...))
+	agree(t, c.legB, c.b.speaks(b...))
+	return c
+}
+
+func TestLegsWithoutACommonFormatHearEachOther(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, to sdp.Format
+		least    float64
+	}{
+		"PCMU to PCMA":      {formatU, formatA, 0.999},
+		"PCMA to PCMU":      {formatA, formatU, 0.999},
+		"PCMU to G722":      {formatU, formatG722, 0.98},
+		"G722 to PCMA":      {formatG722, formatA, 0.98},
+		"L16 wide to PCMU":  {formatWide, formatU, 0.98},
+		"PCMA to L16 wide":  {formatA, formatWide, 0.98},
+		"G722 to wide L16 ": {formatG722, formatWide, 0.98},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := between(t, []sdp.Format{test.from}, []sdp.Format{formatG729, test.to})
+			k := c.a.talker(t, c.portA, test.from)
+			pcm := speech(k.rate, time.Second)
+			var packets []rtp.Packet
+			for frame := audio.Frame(k.rate); len(pcm) >= frame; pcm = pcm[frame:] {
+				c.a.send(c.a.rtp, c.portA, k.packet(pcm[:frame]))
+				packets = append(packets, c.b.takes(c.portB, number(1))...)
+			}
+			for i, p := range packets {
+				step := uint32(test.to.Clock / 50)
+				if p.PayloadType != test.to.Type || p.SequenceNumber != packets[0].SequenceNumber+uint16(i) ||
+					p.Timestamp != packets[0].Timestamp+uint32(i)*step || p.Marker != (i == 0) {
+					t.Fatalf("packet %d: %v after %v", i, p.Header, packets[0].Header)
+				}
+			}
+			rate := c.b.talker(t, c.portB, test.to).rate
+			if r, lag := likeness(speech(rate, 900*time.Millisecond), decoded(t, test.to, packets), rate/50); r < test.least {
+				t.Errorf("correlation %.4f after %d samples, want %.3f", r, lag, test.least)
+			}
+		})
+	}
+}
+
+// Gaps and order stay visible to the peer, in the same distances.
+func TestWhatIsLostStaysLostWhenItIsCodedAnew(t *testing.T) {
+	c := between(t, []sdp.Format{formatU}, []sdp.Format{formatWide})
+	k := c.a.talker(t, c.portA, formatU)
+	pcm := speech(8000, time.Second)
+	packet := func(i int) []byte { return k.packet(pcm[i*160 : (i+1)*160]) }
+	send := func(b []byte) rtp.Packet {
+		c.a.send(c.a.rtp, c.portA, b)
+		return c.b.takes(c.portB, number(1))[0]
+	}
+	first := send(packet(0))
+	packet(1)
+	third, late := packet(2), packet(3)
+	if got := send(packet(4)); got.SequenceNumber != first.SequenceNumber+4 || got.Timestamp != first.Timestamp+4*320 {
+		t.Errorf("%v after %v with three between them", got.Header, first.Header)
+	}
+	if got := send(late); got.SequenceNumber != first.SequenceNumber+3 || got.Timestamp != first.Timestamp+3*320 {
+		t.Errorf("a late one is %v, the first was %v", got.Header, first.Header)
+	}
+	if got := send(third); got.SequenceNumber != first.SequenceNumber+2 || got.Timestamp != first.Timestamp+2*320 {
+		t.Errorf("a later one is %v, the first was %v", got.Header, first.Header)
+	}
+}
+
+func TestEqualFormatsPassAsTheyAre(t *testing.T) {
+	for name, f := range map[string]sdp.Format{"opus": formatOpus, "G729": formatG729, "something new": {Type: 120, Encoding: "lyra", Clock: 16000}} {
+		t.Run(name, func(t *testing.T) {
+			there := f
+			there.Type = 99
+			c := between(t, []sdp.Format{f, formatU}, []sdp.Format{formatA, there})
+			b := c.a.next(f.Type, []byte("nobody here can read this"))
+			c.a.send(c.a.rtp, c.portA, b)
+			if got := c.b.takes(c.portB, number(1))[0]; got.PayloadType != 99 || string(got.Payload) != "nobody here can read this" {
+				t.Errorf("heard %v", got)
+			}
+			// And what the other side does not know is coded anew beside it.
+			k := c.a.talker(t, c.portA, formatU)
+			c.a.send(c.a.rtp, c.portA, k.packet(speech(8000, 20*time.Millisecond)))
+			if got := c.b.takes(c.portB, number(1))[0]; got.PayloadType != 8 || len(got.Payload) != 160 {
+				t.Errorf("heard %v", got)
+			}
+		})
+	}
+}
+
+func TestEventsBetweenClocks(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatEvent}, []sdp.Format{formatWide, eventWide})
+	k := c.a.talker(t, c.portA, formatU)
+	pcm := speech(8000, time.Second)
+	var packets []rtp.Packet
+	send := func(b []byte) {
+		c.a.send(c.a.rtp, c.portA, b)
+		packets = append(packets, c.b.takes(c.portB, number(1))...)
+	}
+	send(k.packet(pcm[:160]))
+	begin := c.a.header.Timestamp
+	for i := range 7 {
+		payload := []byte{5, 10, 0, 0}
+		binary.BigEndian.PutUint16(payload[2:], uint16(160*min(i+1, 5)))
+		if i >= 4 {
+			payload[1] |= 0x80
+		}
+		c.a.header.Timestamp = begin
+		send(c.a.next(101, payload))
+	}
+	c.a.header.Timestamp = begin + 5*160
+	send(k.packet(pcm[160:320]))
+	if got := keysOf(packets, eventWide.Type, 16000); got != "5" {
+		t.Errorf("keys %q", got)
+	}
+	first, last := packets[0], packets[len(packets)-1]
+	if d := binary.BigEndian.Uint16(packets[7].Payload[2:]); d != 1600 {
+		t.Errorf("an event of %d units, want 1600", d)
+	}
+	for _, p := range packets[1:8] {
+		if p.Timestamp != first.Timestamp+320 {
+			t.Errorf("an event at %d, want %d", p.Timestamp, first.Timestamp+320)
+		}
+	}
+	if last.Timestamp != first.Timestamp+6*320 || last.SequenceNumber != first.SequenceNumber+8 {
+		t.Errorf("goes on with %v after %v", last.Header, first.Header)
+	}
+}
+
+func TestEventsBecomeTonesForAPeerWithoutThem(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatEvent}, []sdp.Format{formatU})
+	k := c.a.talker(t, c.portA, formatU)
+	c.a.send(c.a.rtp, c.portA, k.packet(speech(8000, 20*time.Millisecond)))
+	last := c.b.takes(c.portB, number(1))[0]
+	var w dtmf.Writer
+	if err := w.Press("8"); err != nil {
+		t.Fatal(err)
+	}
+	for stamp := c.a.header.Timestamp; w.Busy(); stamp += 160 {
+		if p, ok := w.Next(stamp, 160, 8000); ok {
+			c.a.header.Timestamp = p.Stamp
+			c.a.send(c.a.rtp, c.portA, c.a.next(101, p.Payload[:]))
+		}
+	}
+	packets := c.b.takes(c.portB, number(9))
+	if got := heardKey(decoded(t, formatU, packets)[80:720], 8000); got != '8' {
+		t.Errorf("key %q", got)
+	}
+	if packets[0].SequenceNumber != last.SequenceNumber+1 {
+		t.Errorf("%v after %v: the events that did not pass look like losses", packets[0].Header, last.Header)
+	}
+}
+
+func TestComfortNoiseThatThePeerDoesNotKnow(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatNoise}, []sdp.Format{formatA})
+	k := c.a.talker(t, c.portA, formatU)
+	pcm := speech(8000, time.Second)
+	c.a.send(c.a.rtp, c.portA, k.packet(pcm[:160]))
+	first := c.b.takes(c.portB, number(1))[0]
+	c.a.send(c.a.rtp, c.portA, c.a.next(13, []byte{60}))
+	c.a.header.Timestamp += 10 * 160
+	c.a.send(c.a.rtp, c.portA, k.packet(pcm[160:320]))
+	got := c.b.takes(c.portB, number(1))[0]
+	if got.SequenceNumber != first.SequenceNumber+1 || got.Timestamp != first.Timestamp+12*160 {
+		t.Errorf("%v after %v: a pause looks like a loss", got.Header, first.Header)
+	}
+}
+
+func TestGarbageIsNotCodedAnew(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatWide}, []sdp.Format{formatA})
+	for _, b := range [][]byte{c.a.next(0, nil), c.a.next(96, make([]byte, 1601)), c.a.next(96, []byte{1})} {
+		c.a.send(c.a.rtp, c.portA, b)
+	}
+	padded := c.a.next(0, []byte{1, 2, 3, 200})
+	padded[0] |= 0x20 // the padding is longer than the packet
+	c.a.send(c.a.rtp, c.portA, padded)
+	eventually(t, "all to be dropped", func() bool { return c.legA.Stats().Dropped == 4 })
+	c.b.silence(c.b.rtp)
+}
+
+func TestWhoUnderstandsWhom(t *testing.T) {
+	for name, test := range map[string]struct {
+		a, b []sdp.Format
+		want bool
+	}{
+		"the same":              {[]sdp.Format{formatU}, []sdp.Format{formatU}, true},
+		"coded anew":            {[]sdp.Format{formatG722, formatEvent}, []sdp.Format{formatA}, true},
+		"foreign and the same":  {[]sdp.Format{formatG729}, []sdp.Format{formatA, formatG729}, true},
+		"anything":              {nil, []sdp.Format{formatG729}, true},
+		"foreign":               {[]sdp.Format{formatG729}, []sdp.Format{formatA}, false},
+		"events are no sound":   {[]sdp.Format{formatG729, formatEvent}, []sdp.Format{formatA, formatEvent}, false},
+		"two that are foreign":  {[]sdp.Format{formatG729}, []sdp.Format{formatOpus}, false},
+		"a clock makes another": {[]sdp.Format{{Type: 96, Encoding: "L16", Clock: 44100}}, []sdp.Format{formatU}, false},
+	} {
+		err := Understands(Agreement{Send: test.a, Receive: test.a}, Agreement{Send: test.b, Receive: test.b})
+		if (err == nil) != test.want || err != nil && !errors.Is(err, voice.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
