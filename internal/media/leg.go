@@ -15,7 +15,7 @@ import (
 // Hooks are called when something happens on a leg, from the goroutine that moves its packets: they must not wait. They may
 // call the leg.
 type Hooks struct {
-	Digit   func(Digit)         // the peer sent a telephone-event; once an event, when it is over
+	Digit   func(Digit)         // the peer pressed a key; once a press, when it is over
 	Silence func(time.Duration) // the watched peer has sent nothing for so long; once a silence
 }
 
@@ -40,6 +40,7 @@ type Leg struct {
 	control netip.AddrPort // where its RTCP came from, zero before
 	format  sdp.Format     // of the last packet, found again without a search
 	digits  dtmf.Reader
+	echoes  echoes
 	clear   []byte // packets that were encrypted
 
 	// Who listens, and what the peer hears instead of the joined leg. See listening.go, playing.go, pressing.go.

@@ -266,7 +266,7 @@ func TestDigitIsNoticedOnce(t *testing.T) {
 					t.Fatal("told before the digit was over")
 				}
 			}
-			want := Digit{Key: dtmf.Keys[event], Event: event, Duration: 100 * time.Millisecond}
+			want := Digit{Digit: dtmf.Digit{Key: dtmf.Keys[event], Event: event, Duration: 100 * time.Millisecond}}
 			if got := <-pressed; got != want {
 				t.Errorf("pressed %+v, want %+v", got, want)
 			}

@@ -92,7 +92,7 @@ func (l *Leg) audioLocked(p *packet, b []byte, from netip.AddrPort, now time.Tim
 	event := f.Encoding == telephoneEvent
 	l.stream.Received(&p.header, len(b)-n, f.Clock, event, now)
 	if event {
-		l.noteDigits(l.digits.Packet(&p.header, b[n:], f.Clock, now, nil))
+		l.noteDigits(l.digits.Packet(&p.header, b[n:], f.Clock, now, nil), now)
 	}
 	if !l.agreed.Direction.Sends() {
 		return nil, dropHeld
@@ -149,13 +149,6 @@ func (l *Leg) within(limit int, now time.Time) bool {
 	}
 	l.inSecond++
 	return l.inSecond <= limit
-}
-
-// noteDigits remembers digits until the lock is released.
-func (l *Leg) noteDigits(digits []Digit) {
-	for _, d := range digits {
-		l.notes = append(l.notes, note{digit: d})
-	}
 }
 
 func (l *Leg) takeNotes() []note {

@@ -60,7 +60,7 @@ func (l *Leg) sweep(now time.Time) {
 		l.mu.Unlock()
 		return
 	}
-	l.noteDigits(l.digits.Silence(now, nil))
+	l.noteDigits(l.digits.Silence(now, nil), now)
 	if l.watch > 0 && l.talkingLocked() && !l.silent {
 		if idle := l.idle(now); idle >= l.watch {
 			l.silent = true

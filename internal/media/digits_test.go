@@ -1,0 +1,79 @@
+package media
+
+import (
+	"testing"
+	"time"
+
+	"parley/internal/media/dtmf"
+)
+
+func TestOnePressIsToldOnce(t *testing.T) {
+	type press struct {
+		key  byte
+		how  Way
+		at   time.Duration
+		told bool
+	}
+	const ms = time.Millisecond
+	for name, presses := range map[string][]press{
+		"event, then tone":                 {{'5', ByEvent, 0, true}, {'5', ByTone, 80 * ms, false}},
+		"tone, then event":                 {{'5', ByTone, 0, true}, {'5', ByEvent, 60 * ms, false}},
+		"in three ways":                    {{'5', ByTone, 0, true}, {'5', ByEvent, 60 * ms, false}, {'5', BySignaling, 200 * ms, false}},
+		"twice":                            {{'5', ByEvent, 0, true}, {'5', ByEvent, 150 * ms, true}},
+		"twice, in two ways":               {{'5', ByEvent, 0, true}, {'5', ByEvent, 150 * ms, true}, {'5', ByTone, 200 * ms, false}, {'5', ByTone, 350 * ms, false}},
+		"twice, one after the other":       {{'5', ByTone, 0, true}, {'5', ByEvent, 50 * ms, false}, {'5', ByTone, 200 * ms, true}, {'5', ByEvent, 250 * ms, false}},
+		"three times, one only as a tone":  {{'5', ByEvent, 0, true}, {'5', ByTone, 50 * ms, false}, {'5', ByTone, 300 * ms, true}, {'5', ByEvent, 3 * time.Second, true}},
+		"two keys, the tones later":        {{'1', ByEvent, 0, true}, {'2', ByEvent, 120 * ms, true}, {'1', ByTone, 180 * ms, false}, {'2', ByTone, 300 * ms, false}},
+		"the same key much later":          {{'1', ByEvent, 0, true}, {'1', ByTone, 5 * time.Second, true}},
+		"events that are no keys are told": {{0, ByEvent, 0, true}, {0, BySignaling, 10 * ms, true}},
+	} {
+		var e echoes
+		begin := time.Unix(1000, 0)
+		for i, p := range presses {
+			d := Digit{Digit: dtmf.Digit{Key: p.key, Duration: 100 * ms}, How: p.how}
+			if known := e.known(d, begin.Add(p.at)); known == p.told {
+				t.Errorf("%s: press %d, %q by %v: known %v, want %v", name, i, p.key, p.how, known, !p.told)
+			}
+		}
+	}
+}
+
+func TestKeysOfSignallingAndOfEvents(t *testing.T) {
+	digits := make(chan Digit, 10)
+	l, ph := openLeg(t, startPlane(t, testConfig(), newDriver), Hooks{Digit: func(d Digit) { digits <- d }}), newPhone(t, 0xA)
+	agree(t, l, ph.speaks(formatU, formatEvent))
+	port, _ := l.Ports()
+	for range 3 {
+		ph.header.Timestamp = 800
+		ph.send(ph.rtp, port, ph.next(101, []byte{7, 0x8A, 3, 32}))
+	}
+	want := Digit{dtmf.Digit{Key: '7', Event: 7, Duration: 100 * time.Millisecond}, ByEvent}
+	if got := waitFor(t, digits); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	l.Told(dtmf.Digit{Key: '7', Event: 7, Duration: 250 * time.Millisecond}) // the same press
+	want = Digit{dtmf.Digit{Key: '8', Event: 8, Duration: 250 * time.Millisecond}, BySignaling}
+	l.Told(want.Digit)
+	if got := waitFor(t, digits); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	l.Close()
+	l.Told(want.Digit) // nobody is told any more
+	select {
+	case d := <-digits:
+		t.Errorf("told of %+v", d)
+	default:
+	}
+}
+
+// waitFor waits for the next of what a hook tells.
+func waitFor[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited for %v", patience)
+		panic("not reached")
+	}
+}
