@@ -11,6 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/media"
+	sound "parley/internal/media/audio"
 	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
 	"parley/internal/media/secure"
@@ -22,6 +23,7 @@ import (
 type mediaLeg interface {
 	Agree(media.Agreement) error
 	Ports() (rtp, rtcp uint16)
+	Play(src sound.Source, done func(error)) (stop func())
 	Watch(time.Duration)
 	Figures() quality.Figures
 	Close()
@@ -46,7 +48,7 @@ type end struct {
 
 	said   said         // by it, last
 	asked  *sdp.Session // its offer, as long as it may have to be answered
-	ours   *proposal    // our offer that it answers, or answered last
+	ours   *sdp.Terms   // our offer that it answers, or answered last
 	agreed []sdp.Format // with its payload types; nil = nothing yet
 	told   sdp.Terms    // in the last description of ours
 	sent   []byte       // that description, for refreshes
@@ -69,18 +71,13 @@ type said struct {
 // past is what a side's offer replaced.
 type past struct {
 	said  said
+	asked *sdp.Session
 	holds bool
 	other struct { // at the other side
-		ours *proposal
+		ours *sdp.Terms
 		told sdp.Terms
 		sent []byte
 	}
-}
-
-// proposal is an offer of ours.
-type proposal struct {
-	terms sdp.Terms
-	basis []sdp.Format // of the other side, from which its formats come
 }
 
 // spoken are the codecs that legs can be joined with when their own differ, best first.
@@ -101,7 +98,7 @@ func newAudio(callUUID string, id *secure.Identity) *audio {
 // offer takes an offer of side from, and returns the one for the other side.
 func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) (_ []byte, err error) {
 	e, o := &a.ends[from], &a.ends[from.other()]
-	e.before = &past{said: e.said, holds: e.holds}
+	e.before = &past{said: e.said, asked: e.asked, holds: e.holds}
 	e.before.other.ours, e.before.other.told, e.before.other.sent = o.ours, o.told, o.sent
 	if !a.through() {
 		e.hear(s, talking)
@@ -117,23 +114,21 @@ func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) 
 	}
 	e.hear(s, talking)
 	e.asked = s
-	p := &proposal{basis: e.said.formats}
-	p.terms = sdp.Terms{
-		Profile: o.profile(), Formats: o.author.Number(sdp.Widen(p.basis, spoken)), Direction: a.onward(from),
+	return a.propose(from.other(), &sdp.Terms{
+		Profile: o.profile(), Formats: o.author.Number(sdp.Widen(e.said.formats, spoken)), Direction: a.onward(from),
 		PTime: e.said.ptime, MaxPTime: e.said.maxptime, Reports: true,
-	}
-	return a.propose(from.other(), p, peer)
+	}, peer)
 }
 
 // propose writes an offer of ours to side s.
-func (a *audio) propose(s side, p *proposal, peer netip.Addr) ([]byte, error) {
+func (a *audio) propose(s side, t *sdp.Terms, peer netip.Addr) ([]byte, error) {
 	e := &a.ends[s]
-	if err := a.place(e, &p.terms, peer); err != nil {
+	if err := a.place(e, t, peer); err != nil {
 		return nil, err
 	}
-	e.keys.offer(&p.terms, e.device, a.id)
-	e.ours = p
-	e.tell(&p.terms, e.author.Offer(&p.terms))
+	e.keys.offer(t, e.device, a.id)
+	e.ours = t
+	e.tell(t, e.author.Offer(t))
 	return e.sent, nil
 }
 
@@ -222,15 +217,15 @@ func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr, talking b
 	if e.ours == nil {
 		return nil, errNoOffer
 	}
-	taken, err := sdp.Take(e.ours.terms.Formats, au.Formats)
+	taken, err := sdp.Take(e.ours.Formats, au.Formats)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := e.keys.accept(&e.ours.terms, &au, a.id)
+	guard, err := e.keys.accept(e.ours, &au, a.id)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.agree(&au, taken.Send, taken.Receive, au.Mux && e.ours.terms.Mux, guard, signalling); err != nil {
+	if err := e.agree(&au, taken.Send, taken.Receive, au.Mux && e.ours.Mux, guard, signalling); err != nil {
 		return nil, err
 	}
 	e.hear(s, talking)
@@ -282,14 +277,13 @@ func (a *audio) again(s side, news bool, signalling netip.Addr) ([]byte, error) 
 	if !a.through() || e.agreed == nil || news && !o.said.known {
 		return e.sent, nil
 	}
-	p := &proposal{terms: e.told, basis: e.agreed}
-	p.terms.Profile, p.terms.Mux = e.profile(), false
+	t := e.told
+	t.Profile, t.Mux = e.profile(), false
 	if news {
-		p.basis = o.agreed
-		p.terms.Formats = e.author.Number(sdp.Widen(p.basis, spoken))
-		p.terms.Direction, p.terms.PTime, p.terms.MaxPTime = a.onward(s.other()), o.said.ptime, o.said.maxptime
+		t.Formats = e.author.Number(sdp.Widen(o.agreed, spoken))
+		t.Direction, t.PTime, t.MaxPTime = a.onward(s.other()), o.said.ptime, o.said.maxptime
 	}
-	return a.propose(s, p, signalling)
+	return a.propose(s, &t, signalling)
 }
 
 // same tells whether body says what side from said last.
@@ -305,10 +299,10 @@ func (a *audio) same(from side, body []byte) bool {
 func (a *audio) undo(s side) {
 	e, o := &a.ends[s], &a.ends[s.other()]
 	if b := e.before; b != nil && b.said.known {
-		e.said, e.holds = b.said, b.holds
+		e.said, e.asked, e.holds = b.said, b.asked, b.holds
 		o.ours, o.told, o.sent = b.other.ours, b.other.told, b.other.sent
 	}
-	e.before, e.asked = nil, nil
+	e.before = nil
 }
 
 // restart is the beginning of an attempt: what was agreed with a phone that did not answer concerns no other.
@@ -376,7 +370,9 @@ func (c *call) carry(from side, m, to sip.Message, as role) error {
 		if err != nil {
 			return err
 		}
-		c.music()
+		if as == asAnswer {
+			c.music()
+		}
 	}
 	pass(m, to, passed.body...)
 	to.SetBody(body)

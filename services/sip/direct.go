@@ -10,9 +10,9 @@ import (
 )
 
 // Audio may go from phone to phone (Config.Direct) where that is sure to work: neither is behind a NAT, as far as its SIP and
-// its session description show, and both are on networks that reach each other. In doubt it goes through the node. The
-// question is asked with each offer, because the answer to one cannot take back what the offer said; a call that once
-// goes through the node stays there.
+// its session description show, both are on networks that reach each other, and both encrypt in the same way or not at all.
+// In doubt it goes through the node. The question is asked with each offer, because the answer to one cannot take back what
+// the offer said; a call that once goes through the node stays there.
 
 // setDirect decides for the contacts of an attempt, as far as their SIP tells.
 func (c *call) setDirect(contacts []contract.Binding) {
@@ -29,7 +29,7 @@ func (c *call) mayGoDirectly(from side, s *sdp.Session) bool {
 		return false
 	}
 	a, ok := s.Audio()
-	return ok && (a.Addr.IsUnspecified() || a.Addr == c.hosts[from].Unmap())
+	return ok && (a.Addr.IsUnspecified() || a.Addr == c.hosts[from].Unmap()) && a.Profile == c.audio.ends[from.other()].profile()
 }
 
 // isOffer tells whether a session description in m is an offer, where that can be seen from m alone (RFC 3264 §4).

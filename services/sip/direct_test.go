@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/media"
+	sound "parley/internal/media/audio"
 	"parley/internal/media/quality"
 )
 
@@ -17,6 +18,7 @@ type fakeLegs [2]struct {
 	watched time.Duration
 	figures quality.Figures
 	closed  bool
+	plays   func(what string) // writes it down; nil = nobody does
 }
 
 type fakeLeg struct {
@@ -28,7 +30,11 @@ func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return 
 func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
 func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
 func (l fakeLeg) Figures() quality.Figures      { return l.all[l.s].figures }
-func (l fakeLeg) Close()                        { l.all[l.s].closed = true }
+func (l fakeLeg) Play(sound.Source, func(error)) func() {
+	l.all[l.s].plays("music")
+	return func() { l.all[l.s].plays("no music") }
+}
+func (l fakeLeg) Close() { l.all[l.s].closed = true }
 
 func sdpAt(host string) string {
 	return "v=0\r\no=- 1 1 IN IP4 " + host + "\r\ns=-\r\nc=IN IP4 " + host + "\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"

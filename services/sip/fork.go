@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"parley/internal/contract"
+	"parley/internal/media/sdp"
 	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/services/sip/trunk"
@@ -30,7 +31,7 @@ type branch struct {
 	rings   bool
 	host    netip.Addr
 	device  device
-	offered *proposal // about audio; nil = none, or it goes directly
+	offered *sdp.Terms // about audio; nil = none, or it goes directly
 	attempt int
 }
 

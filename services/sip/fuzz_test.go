@@ -92,6 +92,9 @@ func (c *chaos) begin() {
 		c.plans["1002"] = &contract.ResolveResponse{Kind: contract.RouteTrunk, Number: "1002", Trunks: []contract.RouteTarget{
 			{DN: "gw1", Contact: "sip:192.0.2.50", Number: "b"}, {DN: "gw2", Contact: "sip:192.0.2.51", Number: "c"}}}
 	}
+	if kind&64 != 0 { // the audio goes through the node
+		c.legs = &fakeLegs{}
+	}
 	c.caller = c.call("1002", [][]string{
 		nil, {"Supported: 100rel, timer"}, {"Require: 100rel", "Session-Expires: 90;refresher=uac", "Supported: timer"},
 		{"Supported: timer, 100rel", "Session-Expires: 1800", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK"},

@@ -1,7 +1,6 @@
 package sip
 
 import (
-	sound "parley/internal/media/audio"
 	"parley/internal/media/sdp"
 	"parley/internal/voice"
 )
@@ -22,11 +21,6 @@ func (a *audio) onward(from side) sdp.Direction {
 	return sdp.SendOnly
 }
 
-// player is a leg that can be played to.
-type player interface {
-	Play(src sound.Source, done func(error)) (stop func())
-}
-
 // music plays to whoever is on hold, and stops when he is not any more.
 func (c *call) music() {
 	a := c.audio
@@ -38,9 +32,8 @@ func (c *call) music() {
 		wanted := c.phase != over && holder.holds && holder.device.hold == voice.HoldMusic && e.agreed != nil && e.said.dir.Receives()
 		switch {
 		case wanted && e.stop == nil:
-			p, can := e.leg.(player)
-			if src := c.w.holdMusic(c.id.tenant); can && src != nil {
-				e.stop = p.Play(src, nil)
+			if src := c.w.holdMusic(c.id.tenant); src != nil {
+				e.stop = e.leg.Play(src, nil)
 			}
 		case !wanted && e.stop != nil:
 			e.stop()

@@ -54,6 +54,7 @@ type stage struct {
 	from    string           // user of From towards every trunk; "" = the number that calls
 	lastAck *sip.Request
 	legs    *fakeLegs // nil: audio goes directly
+	bodies  bool      // the ladder shows what descriptions say
 	devices map[string]device
 	fields  []string // header fields that the ladder shows
 	config  func(*Config)
@@ -98,16 +99,40 @@ func (i *incoming) Respond(res *sip.Response) {
 		i.s.t.Errorf("%s of %s got %d after %d", i.req.Method, i.from, res.StatusCode, i.last.StatusCode)
 	}
 	i.last = res
-	i.s.line("node", i.from, describe(res.StatusCode, res.Body())+" "+string(i.req.Method)+i.s.details(res))
+	i.s.line("node", i.from, i.s.described(strconv.Itoa(res.StatusCode), res.Body())+" "+string(i.req.Method)+i.s.details(res))
 }
 func (i *incoming) Done() <-chan struct{} { return i.done }
 
-func describe(status int, body []byte) string {
-	out := strconv.Itoa(status)
-	if len(body) > 0 {
-		out += " (SDP)"
+// described is what a message is, with a word on its body.
+func (s *stage) described(what string, body []byte) string {
+	switch {
+	case len(body) == 0:
+		return what
+	case !s.bodies:
+		return what + " (SDP)"
 	}
-	return out
+	return what + " (" + summary(body) + ")"
+}
+
+// summary is the m= lines of a description, each with its direction and what protects it.
+func summary(body []byte) string {
+	var out []string
+	for line := range strings.SplitSeq(string(body), "\r\n") {
+		last := len(out) - 1
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "a="), ":")
+		switch {
+		case strings.HasPrefix(line, "m="):
+			out = append(out, line[2:])
+		case last < 0 || !strings.HasPrefix(line, "a="):
+		case name == "crypto":
+			tag, rest, _ := strings.Cut(line[len("a=crypto:"):], " ")
+			suite, _, _ := strings.Cut(rest, " ")
+			out[last] += " crypto " + tag + " " + suite
+		case name == "setup" || slices.Contains([]string{"sendrecv", "sendonly", "recvonly", "inactive"}, name):
+			out[last] += " " + strings.TrimPrefix(line, "a=")
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // details are the header fields that a scenario is about.
@@ -153,16 +178,16 @@ func (s *stage) send(req *sip.Request, on func(*sip.Response, error)) (sipua.Cli
 	if req.CallID().Value() == "" || req.From().Address.Host == "" || req.To().Address.Host == "" {
 		s.t.Errorf("a request without what every request has:\n%s", req)
 	}
-	what := string(req.Method)
-	if len(req.Body()) > 0 {
-		what += " (SDP)"
-	}
-	s.line("node", r.to, what+s.details(req))
+	s.line("node", r.to, s.described(string(req.Method), req.Body())+s.details(req))
 	return r, nil
 }
 
 func (s *stage) ack(req *sip.Request) {
 	s.lastAck = req
+	if s.bodies {
+		s.line("node", req.Recipient.User, s.described("ACK", req.Body()))
+		return
+	}
 	s.line("node", req.Recipient.User, "ACK")
 }
 
@@ -183,6 +208,9 @@ func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 func (s *stage) mediaLegs(func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
 	if s.legs == nil {
 		return legs, nil, nil
+	}
+	for i, name := range []string{"1001", "callee"} {
+		s.legs[i].plays = func(what string) { s.line("node", name, what) }
 	}
 	legs = [2]mediaLeg{fakeLeg{s.legs, caller}, fakeLeg{s.legs, callee}}
 	return legs, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
@@ -292,9 +320,8 @@ func (s *stage) call(number string, headers ...string) *incoming {
 
 func (s *stage) parse(from, method string, headers []string, body, uri string) *incoming {
 	s.t.Helper()
-	what := method
+	what := s.described(method, []byte(body))
 	if body != "" {
-		what += " (SDP)"
 		headers = append(headers, "Content-Type: application/sdp")
 	}
 	s.line(from, "node", what+s.detailsOf(headers))
@@ -376,7 +403,7 @@ func (r *sentRequest) answer(status int, body string, headers ...string) {
 		r.s.t.Fatalf("%v in\n%s", err, text)
 	}
 	res := m.(*sip.Response)
-	r.s.line(r.to, "node", describe(status, []byte(body))+" "+string(r.req.Method)+r.s.details(res))
+	r.s.line(r.to, "node", r.s.described(strconv.Itoa(status), []byte(body))+" "+string(r.req.Method)+r.s.details(res))
 	r.on(res, nil)
 	r.s.settle()
 }

@@ -307,6 +307,7 @@ func (c *call) changed(r *relayed, res, out *sip.Response, good bool) {
 		}
 	case isSDP(r.req) && c.audio != nil:
 		c.audio.undo(r.from)
+		c.music()
 	}
 }
 
