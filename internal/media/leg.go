@@ -65,8 +65,8 @@ type Leg struct {
 	expected time.Time     // from when on it should be heard
 	silent   bool          // and was told to be silent
 
-	second   int64 // the second at hand, and the packets in it
-	inSecond int
+	second   int64  // the second at hand, and the packets in it
+	inSecond [2]int // of the peer, and of strangers
 }
 
 // note is something to tell the hooks.

@@ -331,6 +331,27 @@ func TestRateIsLimited(t *testing.T) {
 	}
 }
 
+// Strangers who flood the port of a leg do not use up what its peer may send.
+func TestFloodDoesNotSilence(t *testing.T) {
+	cfg := testConfig()
+	cfg.MaxPacketRate = 50
+	p := startPlane(t, cfg, newDriver)
+	leg, phone, now := openLeg(t, p, Hooks{}), newPhone(t, 1), time.Unix(1000, 0)
+	agree(t, leg, phone.agrees())
+	stranger := netip.MustParseAddr("192.0.2.9")
+	for i := range 20 {
+		for n := range 50 {
+			leg.mu.Lock()
+			leg.arrived(leg.rtp, []byte{0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42}, netip.AddrPortFrom(stranger, uint16(1+n)), now)
+		}
+		leg.mu.Lock()
+		leg.arrived(leg.rtp, phone.next(0, nil), addrOf(phone.rtp), now)
+		if got := leg.Stats().Packets; got != uint64(i+1) {
+			t.Fatalf("%d of %d packets taken", got, i+1)
+		}
+	}
+}
+
 func TestImplausibleAddresses(t *testing.T) {
 	p := startPlane(t, testConfig(), newDriver)
 	c := newCall(t, p, Hooks{})

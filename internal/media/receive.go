@@ -19,7 +19,7 @@ func (l *Leg) arrived(on *socket, b []byte, from netip.AddrPort, now time.Time) 
 	onward := &l.onward
 	to, drop := (*Leg)(nil), dropNot
 	switch kind := kindOf(b); {
-	case !l.within(l.plane.cfg.MaxPacketRate, now):
+	case !l.within(l.plane.cfg.MaxPacketRate, from, now):
 		drop = dropRate
 	case kind == kindHandshake && l.agreed.Guard != nil:
 		guard := l.agreed.Guard
@@ -142,13 +142,18 @@ func (l *Leg) admitControl(from netip.AddrPort) bool {
 	return true
 }
 
-// within counts a packet against the limit of packets a second.
-func (l *Leg) within(limit int, now time.Time) bool {
+// within counts a packet against the limit of packets a second. The peer has one, and all strangers together have another:
+// else whoever floods a port would silence the call.
+func (l *Leg) within(limit int, from netip.AddrPort, now time.Time) bool {
 	if s := now.Unix(); s != l.second {
-		l.second, l.inSecond = s, 0
+		l.second, l.inSecond = s, [2]int{}
 	}
-	l.inSecond++
-	return l.inSecond <= limit
+	count := &l.inSecond[0]
+	if from != l.latch.source && from != l.agreed.Remote.RTP && from != l.control && from != l.agreed.Remote.RTCP {
+		count = &l.inSecond[1]
+	}
+	*count++
+	return *count <= limit
 }
 
 func (l *Leg) takeNotes() []note {
