@@ -50,3 +50,9 @@ func saturate(s float32) int16 {
 	}
 	return int16(max(s-.5, math.MinInt16))
 }
+
+// overload is the level of the greatest sine that fits, in dBm0 (G.711 clause 4; its A-law).
+const overload = 3.14
+
+// Peak is the amplitude of a sine of a level in dBm0, the unit in which telephone networks tell levels.
+func Peak(dBm0 float64) float32 { return 32768 * Factor(dBm0-overload) }

@@ -1,8 +1,12 @@
 // Package dtmf is the keys of a phone, in the ways in which they come and go: telephone-events in RTP (RFC 4733), by
-// [Reader] and [Writer], and bodies of SIP INFO, by [ParseInfo].
+// [Reader] and [Writer]; bodies of SIP INFO, by [ParseInfo]; and the two tones of a key in the sound itself, by [Detector] and
+// [Sound].
 //
-// State: a Reader remembers one event of one stream, a Writer the keys that wait, [MaxQueue] at most.
-// Concurrency: none. Each belongs to one stream, whose lock guards it. None of them allocates on a packet or frame.
+// State: a Reader remembers one event of one stream, a Writer the keys that wait, [MaxQueue] at most, a Detector its filters,
+// 1.5 KB. Concurrency: none. Each belongs to one stream, whose lock guards it. None of them allocates on a packet or frame.
+//
+// A key is told once, when it is over, whichever way it came. Where keys come as events and are heard in the sound as well,
+// one of the two must be left alone: whoever negotiated telephone-events should not listen for tones.
 //
 // Limits: of the events of RFC 4733 the sixteen keys have a [Digit.Key]; all others (flash, tones of modems) are told with
 // their code alone. A packet that carries several events one after the other (RFC 4733 §2.5.1.5) is read up to its first.
