@@ -3,6 +3,7 @@ package media
 import (
 	"time"
 
+	"parley/internal/media/audio"
 	"parley/internal/media/dtmf"
 )
 
@@ -69,6 +70,44 @@ func (l *Leg) Told(d dtmf.Digit) {
 	l.mu.Lock()
 	if !l.closed {
 		l.digitLocked(d, BySignaling, now)
+	}
+	notes := l.takeNotes()
+	l.mu.Unlock()
+	l.tell(notes)
+}
+
+// HearTones has keys looked for in the sound of the peer, which costs what a listener costs, or not any more. It is for peers
+// that know no telephone-events; with others it does no harm, since a press is told once.
+func (l *Leg) HearTones(on bool) {
+	l.mu.Lock()
+	stop := l.hearsTones
+	l.hearsTones = nil
+	l.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	if !on {
+		return
+	}
+	d, err := dtmf.NewDetector(audio.Narrow, l.heardTone)
+	if err != nil {
+		return // not reached: the rate is one of the two
+	}
+	stop = l.Listen(d)
+	l.mu.Lock()
+	stop, l.hearsTones = l.hearsTones, stop
+	l.mu.Unlock()
+	if stop != nil {
+		stop() // of somebody who asked for the same
+	}
+}
+
+// heardTone takes a key that was heard, on the clock's goroutine.
+func (l *Leg) heardTone(d dtmf.Digit) {
+	now := l.plane.now()
+	l.mu.Lock()
+	if l.hearsTones != nil {
+		l.digitLocked(d, ByTone, now)
 	}
 	notes := l.takeNotes()
 	l.mu.Unlock()

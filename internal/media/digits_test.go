@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/internal/media/audio"
 	"parley/internal/media/dtmf"
 )
 
@@ -63,6 +64,75 @@ func TestKeysOfSignallingAndOfEvents(t *testing.T) {
 	case d := <-digits:
 		t.Errorf("told of %+v", d)
 	default:
+	}
+}
+
+// keySound is what keys sound like, at 8 kHz, with silence around them.
+func keySound(t testing.TB, keys string) []int16 {
+	t.Helper()
+	s, err := dtmf.NewSound(audio.Narrow, keys, dtmf.DefaultShape())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := make([]int16, 1600)
+	frame := make([]int16, 160)
+	for err == nil {
+		var n int
+		n, err = s.Read(frame)
+		pcm = append(pcm, frame[:n]...)
+	}
+	return append(pcm, make([]int16, 4800)...)
+}
+
+func TestKeysInTheSoundAreHeardWhenAskedFor(t *testing.T) {
+	digits := make(chan Digit, 100)
+	l, ph := openLeg(t, startPlane(t, testConfig(), newDriver), Hooks{Digit: func(d Digit) { digits <- d }}), newPhone(t, 0xA)
+	agree(t, l, ph.speaks(formatA, formatEvent))
+	port, _ := l.Ports()
+	k := ph.talker(t, port, formatA)
+	k.say(keySound(t, "12")) // nobody listens
+	l.HearTones(true)
+	l.HearTones(true)
+	k.say(keySound(t, "4711#A"))
+	for _, key := range []byte("4711#A") {
+		if d := waitFor(t, digits); d.Key != key || d.How != ByTone || d.Duration < 60*time.Millisecond || d.Duration > 140*time.Millisecond {
+			t.Errorf("%+v, want the tone of %q", d, key)
+		}
+	}
+	l.HearTones(false)
+	k.say(keySound(t, "56"))
+	ph.header.Timestamp += 8000
+	ph.send(ph.rtp, port, ph.next(101, []byte{9, 0x8A, 3, 32}))
+	if d := waitFor(t, digits); d.Key != '9' || d.How != ByEvent {
+		t.Errorf("%+v, want the event of 9", d)
+	}
+	if n := l.plane.clock.Stats().Listening; n != 0 {
+		t.Errorf("%d listen still", n)
+	}
+}
+
+func TestTonesAndEventsOfOnePressAreOne(t *testing.T) {
+	digits := make(chan Digit, 100)
+	l, ph := openLeg(t, startPlane(t, testConfig(), newDriver), Hooks{Digit: func(d Digit) { digits <- d }}), newPhone(t, 0xA)
+	agree(t, l, ph.speaks(formatU, formatEvent))
+	port, _ := l.Ports()
+	l.HearTones(true)
+	k := ph.talker(t, port, formatU)
+	for range 2 { // 33: the sound of each, and its event
+		pcm := keySound(t, "3")
+		k.say(pcm[:1600])
+		ph.header.Timestamp += 160
+		for range 3 {
+			ph.send(ph.rtp, port, ph.next(101, []byte{3, 0x8A, 3, 32}))
+			ph.header.Timestamp -= 160
+		}
+		k.say(pcm[1600:4800])
+	}
+	k.say(keySound(t, "5"))
+	for _, want := range []Digit{{dtmf.Digit{Key: '3'}, ByEvent}, {dtmf.Digit{Key: '3'}, ByEvent}, {dtmf.Digit{Key: '5'}, ByTone}} {
+		if d := waitFor(t, digits); d.Key != want.Key || d.How != want.How {
+			t.Errorf("%+v, want %q by %v", d, want.Key, want.How)
+		}
 	}
 }
 

@@ -49,6 +49,8 @@ type Leg struct {
 	player  *player
 	keys    *presser
 
+	hearsTones func() // ends the search for keys in the sound; nil while there is none
+
 	// What goes.
 	out    numbering
 	mapped mapping
@@ -141,7 +143,7 @@ func (l *Leg) bindPair(port uint16) (err error) {
 func (l *Leg) Ports() (rtp, rtcp uint16) { return l.port, l.port + 1 }
 
 // Join lets two legs hear each other; what either was joined with before hears nothing any more. Sound passes as it comes
-// where the peer knows its format, and is coded anew where not; whether that is possible [Understands] knows.
+// where the peer knows its format, and is coded anew where not. What the peer does not know and nobody here can code anew is dropped and counted.
 func Join(a, b *Leg) {
 	a.Part()
 	b.Part()

@@ -64,6 +64,29 @@ func TestPacketsInAnotherOrderAreHeardInTheirs(t *testing.T) {
 	understood(t, 8000, pcm[:12000], heard.sound(t), 0.95)
 }
 
+func TestAStreamThatBeginsAnewIsHeard(t *testing.T) {
+	for name, change := range map[string]func(p *phone){
+		"another SSRC":         func(p *phone) { p.header.SSRC++ },
+		"numbers from random":  func(p *phone) { p.header.SequenceNumber, p.header.Timestamp = p.header.SequenceNumber-31000, 77 },
+		"timestamps only":      func(p *phone) { p.header.Timestamp += 1 << 28 },
+		"numbers only, a few ": func(p *phone) { p.header.SequenceNumber += 500 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, ph, port := played(t, formatU)
+			k := ph.talker(t, port, formatU)
+			heard := newRecorder(audio.Narrow, 2600*time.Millisecond)
+			l.Listen(heard)
+			pcm := speech(8000, 2200*time.Millisecond)
+			k.say(pcm[:8000])
+			change(ph)
+			k.say(pcm[8000:])
+			all := heard.sound(t)
+			understood(t, 8000, pcm[:7200], all, 0.95)
+			understood(t, 8000, pcm[9600:], all[9600:], 0.95)
+		})
+	}
+}
+
 func TestARecordingKeepsItsTimeThroughSilenceAndHold(t *testing.T) {
 	l, ph, port := played(t, formatU)
 	k := ph.talker(t, port, formatU)

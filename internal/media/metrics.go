@@ -20,6 +20,11 @@ var (
 	descSent      = desc("sent_packets_total", "RTP packets sent to peers.")
 	descRTCP      = desc("received_rtcp_packets_total", "RTCP packets received from peers.")
 	descDropped   = desc("dropped_packets_total", "Datagrams that went nowhere.", "reason")
+	descStreams   = desc("streams", "Streams that begin or end in this node now: played to a peer, or listening to one.", "kind")
+	descTicks     = desc("ticks_total", "Ticks of 20 ms in which streams had their turns.")
+	descLate      = desc("late_ticks_total", "Ticks that began when the next one was due already: the node has too much to do.")
+	descSkipped   = desc("skipped_ticks_total", "Ticks that were left out, since more were late than can be made up for.")
+	descBusy      = desc("tick_seconds_total", "Time spent in ticks.")
 )
 
 func (c collector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
@@ -43,6 +48,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	counter(descBytes, total.bytes)
 	counter(descSent, total.sent)
 	counter(descRTCP, total.rtcp)
+	clock := c.plane.clock.Stats()
+	gauge(descStreams, clock.Playing, "playing")
+	gauge(descStreams, clock.Listening, "listening")
+	counter(descTicks, clock.Ticks)
+	counter(descLate, clock.Late)
+	counter(descSkipped, clock.Skipped)
+	out <- prometheus.MustNewConstMetric(descBusy, prometheus.CounterValue, clock.Busy.Seconds())
 	for reason, n := range total.dropped {
 		counter(descDropped, n, dropReason(reason).String())
 	}

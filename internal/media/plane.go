@@ -73,7 +73,7 @@ func NewPlane(pool *Pool, reg prometheus.Registerer, log *slog.Logger) (*Plane, 
 }
 
 func newPlane(pool *Pool, d driver, reg prometheus.Registerer, log *slog.Logger) (*Plane, error) {
-	p := &Plane{cfg: pool.cfg, pool: pool, log: log, driver: d, clock: pace.New(runtime.GOMAXPROCS(0) / 2), now: pool.now, legs: map[*Leg]struct{}{}}
+	p := &Plane{cfg: pool.cfg, pool: pool, log: log, driver: d, clock: pace.New(runtime.GOMAXPROCS(0)), now: pool.now, legs: map[*Leg]struct{}{}}
 	if err := reg.Register(collector{p}); err != nil {
 		return nil, err
 	}

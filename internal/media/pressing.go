@@ -1,8 +1,6 @@
 package media
 
 import (
-	"math"
-	"strings"
 	"time"
 
 	"parley/internal/media/audio"
@@ -22,8 +20,7 @@ type presser struct {
 	// For tones.
 	speaker
 	frame [audio.Narrow * pace.Tick / time.Second]int16
-	ended bool // the tone of the key at hand; the pause has begun
-	at    int  // samples of it so far
+	sound *dtmf.Sound // of the key at hand, which is as long as its events would be
 }
 
 // Press sends keys (0 to 9, *, #, A to D) to the peer, after those that are being sent: 100 ms each, and as long a pause. They
@@ -103,40 +100,21 @@ func (k *presser) tone(now time.Time) {
 	frame := k.frame[:]
 	p, ok := k.writer.Next(k.stamp, uint32(len(frame)), audio.Narrow)
 	k.stamp += uint32(len(frame))
-	if p.Marker {
-		k.at, k.ended = 0, false
+	if ok && p.Marker {
+		var err error
+		if k.sound, err = dtmf.NewSound(audio.Narrow, dtmf.Keys[p.Payload[0]:p.Payload[0]+1], dtmf.DefaultShape()); err != nil {
+			k.writer.Drop() // not reached: the writer takes nothing but keys
+			return
+		}
 	}
-	clear(frame)
-	if ok && !k.ended {
-		dual(frame, int(p.Payload[0]), k.at)
-		k.at += len(frame)
-		k.ended = p.Payload[1]&0x80 != 0
+	n := 0
+	if k.sound != nil {
+		n, _ = k.sound.Read(frame) // at its end it gives less
 	}
+	clear(frame[n:])
 	k.take(frame)
 	if k.waiting {
 		l.speakLocked(&k.speaker, now)
-	}
-}
-
-// Frequencies of the rows and columns of a keypad, in Hz (ITU-T Q.23), and how loud each is: -10 dB of the loudest sine.
-var (
-	rows    = [4]float64{697, 770, 852, 941}
-	columns = [4]float64{1209, 1336, 1477, 1633}
-)
-
-const loud = 10362
-
-// dual writes the two frequencies of an event, at samples into it.
-func dual(dst []int16, event, at int) {
-	const keypad = "123A456B789C*0#D"
-	if event >= len(dtmf.Keys) {
-		return
-	}
-	place := strings.IndexByte(keypad, dtmf.Keys[event])
-	row, column := rows[place/4], columns[place%4]
-	for i := range dst {
-		turn := 2 * math.Pi * float64(at+i) / audio.Narrow
-		dst[i] = int16(loud * (math.Sin(row*turn) + math.Sin(column*turn)))
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"parley/internal/media/dtmf"
 	"parley/internal/media/jitter"
 	"parley/internal/media/sdp"
-	"parley/internal/voice"
 )
 
 // maxCoded is the most that a packet may have when it is coded anew, so that it fits into a datagram with all that
@@ -158,37 +157,4 @@ func (l *Leg) recodeEventLocked(t *transcoder, h *rtp.Header, payload []byte, no
 	l.out.follow(h, t.source, f.Clock, now)
 	h.PayloadType = f.Type
 	return l.emitAsLocked(h, f.Clock, t.coded, now)
-}
-
-// Understands tells whether what the peers of two legs may send can reach each other, as it comes or coded anew, by what was
-// agreed on with each. The error wraps voice.ErrInvalid and names the formats; SIP answers it with 488.
-func Understands(a, b Agreement) error {
-	if err := reaches(a, b); err != nil {
-		return err
-	}
-	return reaches(b, a)
-}
-
-// reaches tells whether some sound of one peer can reach the other.
-func reaches(from, to Agreement) error {
-	if len(from.Receive) == 0 || len(to.Send) == 0 {
-		return nil
-	}
-	_, codes := bestOf(to.Send)
-	for _, f := range from.Receive {
-		m := meaningOf(f)
-		if m.event || m.kind == jitter.Noise {
-			continue
-		}
-		if m.codec != nil && codes {
-			return nil
-		}
-		for _, s := range to.Send {
-			if same(s, f) {
-				return nil
-			}
-		}
-	}
-	return voice.Errorf(voice.ErrInvalid, "one side sends %s and the other takes %s: nothing here turns one into the other",
-		namesOf(from.Receive), namesOf(to.Send))
 }

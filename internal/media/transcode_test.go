@@ -2,7 +2,6 @@ package media
 
 import (
 	"encoding/binary"
-	"errors"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"parley/internal/media/audio"
 	"parley/internal/media/dtmf"
 	"parley/internal/media/sdp"
-	"parley/internal/voice"
 )
 
 var (
@@ -200,25 +198,4 @@ func TestGarbageIsNotCodedAnew(t *testing.T) {
 	c.a.send(c.a.rtp, c.portA, padded)
 	eventually(t, "all to be dropped", func() bool { return c.legA.Stats().Dropped == 4 })
 	c.b.silence(c.b.rtp)
-}
-
-func TestWhoUnderstandsWhom(t *testing.T) {
-	for name, test := range map[string]struct {
-		a, b []sdp.Format
-		want bool
-	}{
-		"the same":              {[]sdp.Format{formatU}, []sdp.Format{formatU}, true},
-		"coded anew":            {[]sdp.Format{formatG722, formatEvent}, []sdp.Format{formatA}, true},
-		"foreign and the same":  {[]sdp.Format{formatG729}, []sdp.Format{formatA, formatG729}, true},
-		"anything":              {nil, []sdp.Format{formatG729}, true},
-		"foreign":               {[]sdp.Format{formatG729}, []sdp.Format{formatA}, false},
-		"events are no sound":   {[]sdp.Format{formatG729, formatEvent}, []sdp.Format{formatA, formatEvent}, false},
-		"two that are foreign":  {[]sdp.Format{formatG729}, []sdp.Format{formatOpus}, false},
-		"a clock makes another": {[]sdp.Format{{Type: 96, Encoding: "L16", Clock: 44100}}, []sdp.Format{formatU}, false},
-	} {
-		err := Understands(Agreement{Send: test.a, Receive: test.a}, Agreement{Send: test.b, Receive: test.b})
-		if (err == nil) != test.want || err != nil && !errors.Is(err, voice.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 }
