@@ -31,10 +31,13 @@ type LiveCall struct {
 	Tenant    string    `json:"tenant"`
 	Node      string    `json:"node"`
 	Type      string    `json:"type"`  // internal, inbound or outbound
-	State     string    `json:"state"` // routing, alerting, answered (not confirmed by the caller yet) or talking
+	State     string    `json:"state"` // routing, queued (at a route point), alerting, answered (not confirmed by the caller yet) or talking
 	Caller    string    `json:"caller"`
 	Dialled   string    `json:"dialled"`
 	Callee    string    `json:"callee,omitempty"` // DN that rings or talks
+	ConnID    string    `json:"conn_id"`
+	Queue     string    `json:"queue,omitempty"`     // route point it is at; with State alerting it is being routed from there
+	Treatment string    `json:"treatment,omitempty"` // what the caller hears there; "" = none was applied
 	TrunkIn   string    `json:"trunk_in,omitempty"`
 	TrunkOut  string    `json:"trunk_out,omitempty"`
 	SIPCallID string    `json:"sip_call_id"` // Call-ID of the caller's dialog

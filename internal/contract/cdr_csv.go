@@ -48,6 +48,10 @@ var cdrColumns = slices.Concat([]cdrColumn{
 },
 	mediaColumns("caller", func(r *voice.CDR) *voice.MediaQuality { return r.CallerMedia }),
 	mediaColumns("callee", func(r *voice.CDR) *voice.MediaQuality { return r.CalleeMedia }),
+	[]cdrColumn{
+		{"route_point", func(r *voice.CDR) string { return r.RoutePoint }},
+		{"queued_seconds", func(r *voice.CDR) string { return strconv.FormatFloat(r.Queued.Seconds(), 'f', 3, 64) }},
+	},
 )
 
 // mediaColumns are those about the voice of one side: received is what it sent, as it arrived at the platform; sent what

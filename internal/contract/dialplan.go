@@ -57,7 +57,7 @@ type ResolveResponse struct {
 	OnOffline   string            `json:"on_offline,omitempty"`   // device: when it is not registered
 	RingSeconds int               `json:"ring_seconds,omitempty"` // device: how long to ring; 0 = the node's default
 	Agent       string            `json:"agent,omitempty"`        // agent logged in there, "" = none
-	Options     map[string]string `json:"options,omitempty"`      // device: its options of section TServer. Shared: read only
+	Options     map[string]string `json:"options,omitempty"`      // device, routing-point: its options of section TServer. Shared: read only
 	Steps       []ResolveStep     `json:"steps,omitempty"`
 }
 

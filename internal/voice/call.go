@@ -16,6 +16,17 @@ const (
 	EventDiverted        EventName = "EventDiverted"
 )
 
+// The events of a call at a route point.
+const (
+	EventQueued              EventName = "EventQueued"
+	EventRouteRequest        EventName = "EventRouteRequest"
+	EventRouteUsed           EventName = "EventRouteUsed"
+	EventTreatmentApplied    EventName = "EventTreatmentApplied"
+	EventTreatmentNotApplied EventName = "EventTreatmentNotApplied"
+	EventTreatmentEnd        EventName = "EventTreatmentEnd"
+	EventError               EventName = "EventError"
+)
+
 // CallType says how a call came about; the numbers are those of T-Library.
 type CallType int
 
@@ -53,6 +64,7 @@ const (
 	StateBusy          CallState = 6
 	StateNoAnswer      CallState = 7
 	StateSitInvalidNum CallState = 11
+	StateCleared       CallState = 19
 	StateRedirected    CallState = 22
 	StateForwarded     CallState = 23
 	StateAbandoned     CallState = 21
@@ -75,6 +87,7 @@ type CallEvent struct {
 	Server       string            `json:"Server"`
 	ThisDN       string            `json:"ThisDN"`
 	ThisDNRole   DNRole            `json:"ThisDNRole,omitempty"`
+	ThisQueue    string            `json:"ThisQueue,omitempty"` // route point that the call is at, or came by
 	ThisTrunk    string            `json:"ThisTrunk,omitempty"`
 	OtherDN      string            `json:"OtherDN,omitempty"`
 	OtherDNRole  DNRole            `json:"OtherDNRole,omitempty"`
@@ -88,10 +101,20 @@ type CallEvent struct {
 	ANI          string            `json:"ANI,omitempty"`
 	DNIS         string            `json:"DNIS,omitempty"`
 	UserData     map[string]string `json:"UserData,omitempty"`
-	Tenant       string            `json:"tenant"`
-	Seq          uint64            `json:"seq"` // 1 for the first event of the call, without holes
-	Time         time.Time         `json:"time"`
-	Node         string            `json:"node"`
+
+	ReferenceID        int64         `json:"ReferenceID,omitempty"` // of the request that caused the event
+	CustomerID         string        `json:"CustomerID,omitempty"`  // the tenant, on treatment events
+	TreatmentType      TreatmentType `json:"TreatmentType,omitempty"`
+	CollectedDigits    string        `json:"CollectedDigits,omitempty"`
+	LastCollectedDigit string        `json:"LastCollectedDigit,omitempty"` // one that ended the collection too
+	Extensions         KVList        `json:"Extensions,omitempty"`
+	ErrorCode          TErrorCode    `json:"ErrorCode,omitempty"` // with ErrorMessage: why a request came to nothing
+	ErrorMessage       string        `json:"ErrorMessage,omitempty"`
+
+	Tenant string    `json:"tenant"`
+	Seq    uint64    `json:"seq"` // 1 for the first event of the call, without holes
+	Time   time.Time `json:"time"`
+	Node   string    `json:"node"`
 }
 
 // CDR is what is kept of one call attempt, answered or not. Times are UTC; those that did not happen are zero.
@@ -105,6 +128,8 @@ type CDR struct {
 	CallerName string        `json:"caller_name,omitempty"` // display name, as sent
 	Dialled    string        `json:"dialled"`               // as dialled
 	Answered   string        `json:"answered,omitempty"`    // DN or number that answered, or rang last
+	RoutePoint string        `json:"route_point,omitempty"` // DN of the route point it was at last
+	Queued     time.Duration `json:"queued_ns,omitempty"`   // how long it was at route points
 	TrunkIn    string        `json:"trunk_in,omitempty"`
 	TrunkOut   string        `json:"trunk_out,omitempty"`
 	Start      time.Time     `json:"start"`

@@ -16,6 +16,7 @@ func (e *CallEvent) AppendJSON(dst []byte) []byte {
 	o.string("Server", e.Server)
 	o.string("ThisDN", e.ThisDN)
 	o.some("ThisDNRole", string(e.ThisDNRole))
+	o.some("ThisQueue", e.ThisQueue)
 	o.some("ThisTrunk", e.ThisTrunk)
 	o.some("OtherDN", e.OtherDN)
 	o.some("OtherDNRole", string(e.OtherDNRole))
@@ -32,6 +33,17 @@ func (e *CallEvent) AppendJSON(dst []byte) []byte {
 		b, _ := json.Marshal(e.UserData) // strings cannot fail
 		o.dst = append(o.name("UserData"), b...)
 	}
+	o.number("ReferenceID", e.ReferenceID)
+	o.some("CustomerID", e.CustomerID)
+	o.number("TreatmentType", int64(e.TreatmentType))
+	o.some("CollectedDigits", e.CollectedDigits)
+	o.some("LastCollectedDigit", e.LastCollectedDigit)
+	if len(e.Extensions) > 0 {
+		b, _ := json.Marshal(e.Extensions) // neither can text, numbers and lists of them
+		o.dst = append(o.name("Extensions"), b...)
+	}
+	o.number("ErrorCode", int64(e.ErrorCode))
+	o.some("ErrorMessage", e.ErrorMessage)
 	o.string("tenant", e.Tenant)
 	o.uint("seq", e.Seq)
 	o.time("time", e.Time)
@@ -51,6 +63,8 @@ func (r *CDR) AppendJSON(dst []byte) []byte {
 	o.some("caller_name", r.CallerName)
 	o.string("dialled", r.Dialled)
 	o.some("answered", r.Answered)
+	o.some("route_point", r.RoutePoint)
+	o.number("queued_ns", int64(r.Queued))
 	o.some("trunk_in", r.TrunkIn)
 	o.some("trunk_out", r.TrunkOut)
 	o.time("start", r.Start)
@@ -95,6 +109,13 @@ func (o *object) some(name, value string) {
 }
 
 func (o *object) int(name string, value int64) { o.dst = strconv.AppendInt(o.name(name), value, 10) }
+
+// number leaves 0 out.
+func (o *object) number(name string, value int64) {
+	if value != 0 {
+		o.int(name, value)
+	}
+}
 
 func (o *object) uint(name string, value uint64) { o.dst = strconv.AppendUint(o.name(name), value, 10) }
 

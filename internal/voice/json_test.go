@@ -27,6 +27,10 @@ func fill(r *rand.Rand, v reflect.Value) {
 				loss := r.Float64()
 				f.Set(reflect.ValueOf(&MediaQuality{RoundTrip: &loss, Sent: VoiceQuality{Codec: texts[r.IntN(len(texts))], Packets: 7, Loss: &loss}}))
 			}
+		case KVList:
+			if r.IntN(2) == 0 {
+				f.Set(reflect.ValueOf(KVList{"b": texts[r.IntN(len(texts))], "a": int64(5), "c": KVList{"d": "x"}}))
+			}
 		default:
 			switch f.Kind() {
 			case reflect.String:

@@ -175,6 +175,7 @@ func checkTServer(r *report, d *voice.DN) {
 	checkTrunk(r, d)
 	checkAudio(r, d)
 	checkDialOptions(r, d)
+	checkRoutePoint(r, d)
 }
 
 // checkSIPURI tells what is wrong with the SIP URI of a trunk: sip:[user@]host[:port][;params].

@@ -174,7 +174,7 @@ func (r *resolution) route() *contract.ResolveResponse {
 				return resp
 			}
 		case typ == voice.DNRoutingPoint:
-			return r.routePoint(dn)
+			return r.routePoint(dn, dev)
 		case typ == voice.DNVoicemailAccess:
 			if r.explain {
 				r.step("voicemail access "+dn, "asks for the mailbox")
@@ -277,12 +277,12 @@ func (r *resolution) through(dn, softswitch string, resp *contract.ResolveRespon
 	return resp
 }
 
-func (r *resolution) routePoint(dn string) *contract.ResolveResponse {
+func (r *resolution) routePoint(dn string, dev *device) *contract.ResolveResponse {
 	app := r.plan.apps[dn]
 	if r.explain {
 		r.explainApplication(dn, app)
 	}
-	return &contract.ResolveResponse{Kind: contract.RoutePoint, Number: dn, Application: app}
+	return &contract.ResolveResponse{Kind: contract.RoutePoint, Number: dn, Application: app, Options: dev.options}
 }
 
 func (r *resolution) mailbox(box string) *contract.ResolveResponse {

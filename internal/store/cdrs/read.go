@@ -157,11 +157,12 @@ func parseCursor(s string) (start int64, callUUID string, err error) {
 
 func scan(scan func(...any) error) (voice.CDR, error) {
 	var r voice.CDR
-	var start, ringing, answer, end, talk, events, worst int64
+	var start, ringing, answer, end, talk, events, worst, queued int64
 	var media string
 	err := scan(&r.CallUUID, &r.Tenant, &r.ThreadID, &r.Node, &r.Type, &r.Caller, &r.CallerName, &r.Dialled, &r.Answered, &r.TrunkIn, &r.TrunkOut,
-		&start, &ringing, &answer, &end, &talk, &r.Outcome, &r.Status, &r.EndedBy, &r.Reason, &r.SIPCallID, &events, &media, &worst)
+		&start, &ringing, &answer, &end, &talk, &r.Outcome, &r.Status, &r.EndedBy, &r.Reason, &r.SIPCallID, &events, &media, &worst, &r.RoutePoint, &queued)
 	r.Start, r.Ringing, r.Answer, r.End = fromMicro(start), fromMicro(ringing), fromMicro(answer), fromMicro(end)
+	r.Queued = time.Duration(queued) * time.Microsecond
 	r.Talk, r.Events = time.Duration(talk)*time.Microsecond, uint64(max(events, 0))
 	if err == nil {
 		err = readMedia(&r, media)

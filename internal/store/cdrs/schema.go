@@ -58,6 +58,9 @@ var schema = sqldb.Schema{
 		`ALTER TABLE cdrs ADD COLUMN media {text} NOT NULL DEFAULT ''`,
 		`ALTER TABLE cdrs ADD COLUMN worst_mos BIGINT NOT NULL DEFAULT 0`,
 		`CREATE INDEX cdrs_by_mos ON cdrs (tenant, start_us, call_uuid, worst_mos) WHERE ` + poor,
+	}, {
+		`ALTER TABLE cdrs ADD COLUMN route_point {text} NOT NULL DEFAULT ''`,
+		`ALTER TABLE cdrs ADD COLUMN queued_us BIGINT NOT NULL DEFAULT 0`,
 	}},
 }
 

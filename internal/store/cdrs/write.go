@@ -25,7 +25,7 @@ const (
 
 // columns of the table, in the order of row and scan; search stands behind them.
 const columns = `call_uuid, tenant, thread_id, node, type, caller, caller_name, dialled, answered, trunk_in, trunk_out,
-	start_us, ringing_us, answer_us, end_us, talk_us, outcome, status, ended_by, reason, sip_call_id, events, media, worst_mos`
+	start_us, ringing_us, answer_us, end_us, talk_us, outcome, status, ended_by, reason, sip_call_id, events, media, worst_mos, route_point, queued_us`
 
 // Check says why a record cannot be stored, now or later: it names no call or no tenant, or says not when it began.
 func Check(r *voice.CDR) error {
@@ -72,6 +72,7 @@ func row(r *voice.CDR) []any {
 		r.CallUUID, r.Tenant, clean(r.ThreadID), clean(r.Node), int64(r.Type), caller, name, dialled, answered, clean(r.TrunkIn), clean(r.TrunkOut),
 		micro(r.Start), micro(r.Ringing), micro(r.Answer), micro(r.End), max(r.Talk, 0).Microseconds(), cut(string(r.Outcome), maxOutcome), int64(r.Status),
 		clean(r.EndedBy), clean(r.Reason), clean(r.SIPCallID), int64(min(r.Events, math.MaxInt64)), mediaText(r), hundredths(r.WorstMOS()),
+		clean(r.RoutePoint), max(r.Queued, 0).Microseconds(),
 		searchText(caller, dialled, answered, name),
 	}
 }
