@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	bits "encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"parley/e2e/peer"
+	"parley/e2e/phone"
 	"parley/internal/voice"
 )
 
@@ -64,15 +68,20 @@ func (w *webPhone) becomes(state string) {
 	})
 }
 
+// sound is the strongest frequency that an ear hears, and how strong it is in dB.
+type sound struct {
+	HZ    int     `json:"hz"`
+	Level float64 `json:"level"`
+}
+
+func (w *webPhone) ear() sound { w.t.Helper(); return eval[sound](w.window, "phone.hears()") }
+
 // hears waits until the browser hears a tone, in what its own ear makes of the call's audio.
 func (w *webPhone) hears(hz int) {
 	w.t.Helper()
 	const near, loud = 10, -60 // Hz, dB
 	peer.Poll(w.t, 30*time.Second, func() error {
-		got := eval[struct {
-			HZ    int     `json:"hz"`
-			Level float64 `json:"level"`
-		}](w.window, "phone.hears()")
+		got := w.ear()
 		if got.HZ < hz-near || got.HZ > hz+near || got.Level < loud {
 			return fmt.Errorf("the browser hears %d Hz at %.0f dB, want %d\n%s", got.HZ, got.Level, hz, w.text("#log"))
 		}
@@ -155,4 +164,84 @@ func TestBrowserAndPhoneTalk(t *testing.T) {
 		a.becomes("over")
 	})
 	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 3})
+}
+
+// A browser that a desk phone puts on hold hears music and then the phone again, over the association that stands; strangers who
+// flood its leg with checks, handshakes and audio are not answered and disturb nothing.
+func TestBrowserIsHeldAndFlooded(t *testing.T) {
+	t.Parallel()
+	p := start(t, "browser-held", origins)
+	heard := t.TempDir()
+	bare := peer.Baresip(t, peer.Account{User: "1002", Password: p.printedPassword("1002"), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
+		Plays: sine(t, filepath.Join(heard, "tone.wav"), 500), Heard: heard})
+	peer.BaresipRegistered(bare)
+	browser := openWebPhone(t, p, "1001", "SHA-256", 900)
+	bare.Type("/dial sip:1001@demo.local")
+	bare.Await(`Call established`, 20*time.Second)
+	browser.becomes("talking")
+	browser.hears(500)
+
+	leg, _, err := phone.Ends(eval[string](browser.window, "phone.offer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := flood(t, leg)
+	browser.hears(500)
+	if n := answers(); n > 0 {
+		t.Errorf("strangers were answered %d times", n)
+	}
+
+	bare.Type("/hold")
+	peer.Poll(t, 20*time.Second, func() error {
+		if got := browser.ear(); got.HZ > 480 && got.HZ < 520 || got.Level < -60 {
+			return fmt.Errorf("on hold the browser hears %+v, want music", got)
+		}
+		return nil
+	})
+	bare.Type("/resume")
+	browser.hears(500)
+	if f := browser.figures(); f.DTLS != "connected" {
+		t.Errorf("after hold the browser says: %+v", f)
+	}
+	bare.Type("/hangup")
+	browser.becomes("over")
+	if hz := loudest(t, heard); hz != 900 {
+		t.Errorf("the phone heard %d Hz, the browser said 900", hz)
+	}
+}
+
+// flood sends to a port what a stranger could: checks of ICE, first messages of DTLS, RTP, RTCP, from several addresses. It returns a
+// function that tells how many answers came.
+func flood(t *testing.T, to *net.UDPAddr) func() int {
+	t.Helper()
+	check := []byte{0, 1, 0, 8, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x80, 0x28, 0, 4, 0, 0, 0, 0}
+	bits.BigEndian.PutUint32(check[24:], crc32.ChecksumIEEE(check[:20])^0x5354554E)
+	hello := append([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 40)...)
+	rtp := append([]byte{0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9}, make([]byte, 160)...)
+	rtcp := append([]byte{0x80, 200, 0, 6}, make([]byte, 24)...)
+	var conns []*net.UDPConn
+	for range 8 {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		conns = append(conns, c)
+	}
+	for i := range 8000 {
+		if _, err := conns[i%len(conns)].WriteTo([][]byte{check, hello, rtp, rtcp}[i/2%4], to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() (n int) {
+		for _, c := range conns {
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond)) // what is there is there: the browser was heard since
+			for b := make([]byte, 2048); ; n++ {
+				if _, err := c.Read(b); err != nil {
+					break
+				}
+			}
+		}
+		return n
+	}
 }
