@@ -139,7 +139,7 @@ func BenchmarkCheck(b *testing.B) {
 			defer a.close()
 			b.ReportAllocs()
 			for b.Loop() {
-				a.tokens = checkBurst
+				a.verifies.tokens = checkBurst
 				a.handle(datagram, peerAddr, func([]byte, netip.AddrPort) {})
 			}
 		})

@@ -22,7 +22,7 @@
 // Limits: a packet under a key that was not agreed on costs one attempt at its authentication tag and leaves nothing
 // behind. A check of ICE from somebody who does not know the name of the call costs its checksum and is not answered;
 // from somebody who does, a hundred a second are looked at. [maxPeers] addresses may shake hands with a guard at a time,
-// [maxHandshakes] with the process; with ICE only addresses that proved to know the password.
+// [shakeRate] begin a second, [maxHandshakes] with the process at a time; with ICE only addresses that proved to know the password.
 //
 // Not here: new keys before the lifetime of a master key is over (2^48 packets of SRTP, 2^31 of SRTCP: at the rate of
 // audio a thousand centuries for the one, 300 years for the other; the context then refuses to send), several master

@@ -19,7 +19,9 @@ const (
 	lingerFor    = 20 * time.Second       // how long afterwards a peer may ask again for our last message
 	repeatAfter  = 200 * time.Millisecond // what was not answered is sent again, then after twice the time, and so on
 	maxPeers     = 3                      // addresses that may shake hands with one guard at a time, one of which is the peer's
-	fragment     = 1200                   // bytes of a datagram with handshake messages
+	shakeRate    = 5                      // handshakes a second that may begin with addresses that nobody announced
+	shakeBurst   = 10
+	fragment     = 1200 // bytes of a datagram with handshake messages
 )
 
 // First bytes of a DTLS record (RFC 6347 §4.1, §4.3.2).
@@ -94,9 +96,28 @@ type DTLS struct {
 	control  association // of RTCP, where that has a port of its own
 	apart    atomic.Bool // control has keys, so that RTCP is under those
 
-	mu     sync.Mutex // guards all below, and associations but for their keys
-	terms  Terms
-	closed bool
+	mu        sync.Mutex // guards all below, and associations but for their keys
+	terms     Terms
+	announced netip.AddrPort // where the peer is by its SDP
+	begins    bucket
+	closed    bool
+}
+
+// bucket limits how often something may happen.
+type bucket struct {
+	tokens float64
+	filled time.Time
+}
+
+// take tells whether it may happen now.
+func (b *bucket) take(rate, burst float64, now time.Time) bool {
+	b.tokens = min(burst, b.tokens+now.Sub(b.filled).Seconds()*rate) // full at first, since the zero time is long ago
+	b.filled = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
 }
 
 // association is what has keys of its own: each port of the peer's that is used (RFC 5764 §3).
@@ -148,11 +169,12 @@ func (d *DTLS) Agree(t Terms) error {
 	return nil
 }
 
-// Begin starts the handshake towards a peer without ICE, when that is up to us. With ICE it starts by itself, when the
+// Begin tells where the peer is by its SDP, and starts the handshake with one without ICE, when that is up to us. With ICE it starts by itself, when the
 // peer has nominated an address.
 func (d *DTLS) Begin(to netip.AddrPort, reply func([]byte, netip.AddrPort)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.announced = to
 	if d.terms.Setup == Active && d.ice == nil && to.IsValid() {
 		d.shakeLocked(&d.audio, to, to, reply)
 	}
@@ -216,6 +238,9 @@ func isClientHello(b []byte) bool {
 func (d *DTLS) shakeLocked(of *association, key, to netip.AddrPort, reply func([]byte, netip.AddrPort)) int {
 	known := slices.ContainsFunc(of.shakes, func(h *handshake) bool { return h.from == key })
 	if d.closed || of.done || known || len(of.shakes) >= maxPeers {
+		return -1
+	}
+	if to != d.announced && !d.begins.take(shakeRate, shakeBurst, time.Now()) {
 		return -1
 	}
 	select {

@@ -308,6 +308,42 @@ func TestHandshakesAreLimited(t *testing.T) {
 	}
 }
 
+// Strangers begin a few handshakes a second, and the address that the SDP announced may whenever it likes.
+func TestStrangersBeginSeldom(t *testing.T) {
+	ours, theirs := identities(t)
+	d, _ := guardFor(t, ours, Terms{Setup: Passive, Fingerprints: []Fingerprint{theirs.Fingerprint()}})
+	hello, nobody := clientHello(t), func([]byte, netip.AddrPort) {}
+	peer := netip.MustParseAddrPort("192.0.2.7:4000")
+	d.Begin(peer, nobody)
+	begun := func(from netip.AddrPort) bool {
+		d.Handle(hello, from, nobody)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		n := len(d.audio.shakes)
+		for _, h := range d.audio.shakes {
+			_ = h.wire.Close() // it failed
+		}
+		d.audio.shakes = nil
+		return n > 0
+	}
+	n := 0
+	for port := range uint16(10 * shakeBurst) {
+		if begun(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port+1)) {
+			n++
+		}
+	}
+	if n < shakeBurst || n > 2*shakeBurst { // a slow machine gives it time for some more
+		t.Errorf("strangers began %d handshakes at once, want about %d", n, shakeBurst)
+	}
+	for range 2 * shakeBurst {
+		if !begun(peer) {
+			t.Fatal("the peer has to wait for strangers")
+		}
+	}
+	d.Close()
+	d.running.Wait()
+}
+
 func TestTermsOfReinvites(t *testing.T) {
 	ours, theirs := identities(t)
 	_, other := identities(t)

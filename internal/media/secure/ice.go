@@ -95,17 +95,16 @@ type agent struct {
 	mac       hash.Hash
 	checked   []netip.AddrPort // where good checks came from, latest first
 	nominated netip.AddrPort
-	priority  uint32    // of the nomination
-	since     time.Time // of its last one
-	tokens    float64   // of the bucket that verifications are paid from
-	filled    time.Time
+	priority  uint32      // of the nomination
+	since     time.Time   // of its last one
+	verifies  bucket      // what verifications are paid from
 	consent   *time.Timer // fires when no check came for too long
 	lost      bool        // it fired
 	ended     bool
 }
 
 func newAgent(local, remote Credentials) *agent {
-	a := &agent{tokens: checkBurst, filled: time.Now()}
+	a := &agent{}
 	a.restart(local, remote)
 	return a
 }
@@ -137,7 +136,7 @@ func (a *agent) answer(c *check, from netip.AddrPort) (b []byte, good bool) {
 	const room = 128 // bytes of the longest answer
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ended || string(c.username) != a.username || !a.pay(time.Now()) || !c.genuine(a.mac) {
+	if a.ended || string(c.username) != a.username || !a.verifies.take(checkRate, checkBurst, time.Now()) || !c.genuine(a.mac) {
 		return nil, false
 	}
 	b = make([]byte, 0, room)
@@ -151,17 +150,6 @@ func (a *agent) answer(c *check, from netip.AddrPort) (b []byte, good bool) {
 		a.note(c, from, time.Now())
 	}
 	return finish(a.mac, b), good
-}
-
-// pay takes a verification from the bucket.
-func (a *agent) pay(now time.Time) bool {
-	a.tokens = min(checkBurst, a.tokens+now.Sub(a.filled).Seconds()*checkRate)
-	a.filled = now
-	if a.tokens < 1 {
-		return false
-	}
-	a.tokens--
-	return true
 }
 
 // note remembers a good check. A peer may nominate several pairs and means the one of highest priority (RFC 5245 §8.1.1.2,
