@@ -185,6 +185,9 @@ func TestBrowserIsHeldAndFlooded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if metrics := scrape(t, p, "sip"); !strings.Contains(metrics, `parley_sip_handshakes_total{outcome="keys"} 1`) || strings.Contains(metrics, `parley_sip_handshakes_total{outcome="failed"}`) {
+		t.Error("/metrics does not tell of one handshake and no more")
+	}
 	answers := flood(t, leg)
 	browser.hears(500)
 	if n := answers(); n > 0 {

@@ -384,6 +384,9 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	first := c.audio == nil
 	if first {
 		c.audio = newAudio(c.id.uuid, c.w.identity())
+		for s := range c.audio.ends {
+			c.audio.ends[s].keys.shook = func(err error) { c.w.shook(c.id.uuid, side(s), err) }
+		}
 		c.audio.ends[caller].device, c.audio.ends[callee].device = c.device, c.calledDevice
 	}
 	if c.audio.through() || !first && !offer || c.mayGoDirectly(from, s) {

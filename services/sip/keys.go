@@ -17,6 +17,7 @@ type keys struct {
 	party *secure.Party // nil: nothing was said yet
 	lines *secure.Said  // keys that are offered; the same to all phones that ring, since one leg waits for them
 	told  bool          // keys from SDP are in use
+	shook func(error)   // told how each handshake ended, from any goroutine
 }
 
 // Why a side is not talked with.
@@ -28,7 +29,7 @@ var (
 
 func (k *keys) with(id *secure.Identity) *secure.Party {
 	if k.party == nil {
-		k.party = secure.NewParty(id, nil)
+		k.party = secure.NewParty(id, k.shook)
 	}
 	return k.party
 }

@@ -224,6 +224,8 @@ func (s *stage) device(_, number, transport string) device {
 	return d
 }
 
+func (s *stage) shook(string, side, error) {}
+
 func (s *stage) identity() *secure.Identity {
 	id, err := secure.NewIdentity()
 	if err != nil {

@@ -28,6 +28,7 @@ type metrics struct {
 	eventsLost  prometheus.Counter
 	recordsLost prometheus.Counter
 	refused     *prometheus.CounterVec
+	handshakes  *prometheus.CounterVec
 }
 
 func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
@@ -39,8 +40,10 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 		recordsLost: prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sip_records_lost_total", Help: "Call records that could not be stored; they are in the log."}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_sip_calls_refused_total",
 			Help: "INVITEs that did not become calls, by reason."}, []string{"reason"}),
+		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_sip_handshakes_total",
+			Help: "DTLS handshakes for the audio of calls that ended with keys, or failed, those of strangers included."}, []string{"outcome"}),
 	}
-	reg.MustRegister(m.events, m.response, m.eventsLost, m.recordsLost, m.refused)
+	reg.MustRegister(m.events, m.response, m.eventsLost, m.recordsLost, m.refused, m.handshakes)
 	total := func(name, help string, v *atomic.Int64) {
 		obs.Gauge(reg, name, help, nil, func() float64 { return float64(v.Load()) })
 	}

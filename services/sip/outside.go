@@ -125,6 +125,16 @@ func (o *outside) mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.A
 
 func (o *outside) identity() *secure.Identity { return o.keys }
 
+func (o *outside) shook(callUUID string, s side, err error) {
+	if err == nil {
+		o.m.handshakes.WithLabelValues("keys").Inc()
+		return
+	}
+	// A stranger's attempt is such an error too, which is why it is no warning.
+	o.m.handshakes.WithLabelValues("failed").Inc()
+	o.log.Info("no keys for audio", "call", callUUID, "side", s.String(), "err", err)
+}
+
 func (o *outside) holdMusic(tenant string) sound.Source {
 	clip, err := o.prompts.Clip(tenant, prompt.DefaultLanguage, prompt.OnHold)
 	if err != nil {

@@ -37,6 +37,8 @@ type world interface {
 	device(tenant, number, transport string) device
 	// identity is who we are in handshakes.
 	identity() *secure.Identity
+	// shook notes how a handshake for the audio of a side ended. It may be called from any goroutine.
+	shook(callUUID string, s side, err error)
 	// holdMusic opens what a party on hold hears; nil = there is none.
 	holdMusic(tenant string) sound.Source
 
