@@ -1,10 +1,16 @@
 package media
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/internal/media/audio"
 	"parley/internal/media/sdp"
@@ -254,5 +260,101 @@ func TestPlayingFromManySides(t *testing.T) {
 	case <-told:
 	case <-time.After(patience):
 		t.Fatal("the last was not told the end")
+	}
+}
+
+// lateKeys is a guard that has keys from some time on, and then adds a byte to each packet.
+type lateKeys struct{ there atomic.Bool }
+
+var errNoKeys = errors.New("no keys yet")
+
+func (g *lateKeys) Protect(dst, packet []byte, _ bool) ([]byte, error) {
+	if !g.there.Load() {
+		return dst, errNoKeys
+	}
+	return append(append(dst, packet...), 0xEE), nil
+}
+
+func (g *lateKeys) Unprotect(dst, packet []byte, _ bool) ([]byte, error) {
+	return append(dst, packet[:len(packet)-1]...), nil
+}
+
+func (*lateKeys) Handle([]byte, netip.AddrPort, func([]byte, netip.AddrPort)) {}
+func (*lateKeys) Peer() netip.AddrPort                                        { return netip.AddrPort{} }
+func (*lateKeys) Close()                                                      {}
+
+// What was read before there were keys is not lost.
+func TestASourceWaitsForKeys(t *testing.T) {
+	l, ph, port := played(t, formatU)
+	guard := &lateKeys{}
+	a := ph.speaks(formatU)
+	a.Guard = guard
+	agree(t, l, a)
+	sent := newRecorder(audio.Narrow, 200*time.Millisecond)
+	l.ListenSent(sent)
+	done, ended := result()
+	l.Play(newTape(audio.Narrow, 200*time.Millisecond), done)
+	before := l.plane.clock.Stats().Ticks
+	eventually(t, "ticks", func() bool { return l.plane.clock.Stats().Ticks > before+5 })
+	ph.silence(ph.rtp)
+	guard.there.Store(true)
+	packets := ph.takes(port, number(10))
+	ends(t, ended, nil)
+	for i, p := range packets {
+		if p.SequenceNumber != packets[0].SequenceNumber+uint16(i) || p.Marker != (i == 0) || len(p.Payload) != 161 {
+			t.Errorf("packet %d: %v of %d bytes", i, p.Header, len(p.Payload))
+		}
+		packets[i].Payload = p.Payload[:160]
+	}
+	if r, lag := likeness(speech(8000, 200*time.Millisecond), decoded(t, formatU, packets), 1); r < 0.999 || lag != 0 {
+		t.Errorf("correlation %.3f", r)
+	}
+}
+
+func TestTheClockShowsItsFigures(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	pool, err := NewPool(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPlane(pool, &netDriver{}, reg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := start(func() error { return p.Run(ctx) })
+	l, ph := openLeg(t, p, Hooks{}), newPhone(t, 0xA)
+	agree(t, l, ph.speaks(formatU))
+	l.Play(endless(audio.Narrow), nil)
+	l.Listen(hole(audio.Narrow))
+	l.ListenSent(hole(audio.Narrow))
+	eventually(t, "ticks", func() bool { return p.clock.Stats().Ticks > 3 })
+	value := func(name string) (sum float64) {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "parley_media_"+name {
+				for _, m := range f.Metric {
+					sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+				}
+			}
+		}
+		return sum
+	}
+	if n := value("streams"); n != 3 {
+		t.Errorf("%v streams, want 3", n)
+	}
+	if value("ticks_total") < 3 || value("tick_seconds_total") <= 0 {
+		t.Errorf("%v ticks took %v s", value("ticks_total"), value("tick_seconds_total"))
+	}
+	l.Close()
+	if n := value("streams"); n != 0 {
+		t.Errorf("%v streams when the leg is closed", n)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
