@@ -18,7 +18,7 @@ var static = map[uint8]string{0: "PCMU", 8: "PCMA", 9: "G722", 11: "L16", 13: co
 type meaning struct {
 	format sdp.Format
 	kind   jitter.Kind
-	codec  codec.Codec // of sound that we can decode and code
+	codec  codec.Codec // of sound that we can decode; which of them we can code, bestOf says
 	event  bool        // telephone-events
 }
 
@@ -58,7 +58,7 @@ func bestOf(formats []sdp.Format) (meaning, bool) {
 		return meaningOf(sdp.Format{Type: 0, Encoding: "PCMU", Clock: 8000}), true
 	}
 	for _, f := range formats {
-		if m := meaningOf(f); m.codec != nil {
+		if m := meaningOf(f); m.codec != nil && codec.Speaks(m.codec) {
 			return m, true
 		}
 	}

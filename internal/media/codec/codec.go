@@ -14,9 +14,12 @@ type Codec interface {
 	Clock() uint32
 	// Rate is the samples a second of the linear sound.
 	Rate() int
-	NewEncoder() Encoder
+	NewEncoder() Encoder // nil if the codec is only heard, see [Speaks]
 	NewDecoder() Decoder
 }
+
+// Speaks tells whether sound can be coded, and not only decoded.
+func Speaks(c Codec) bool { return c != Opus }
 
 // Encoder codes one stream.
 type Encoder interface {
@@ -45,12 +48,12 @@ func tooLarge(payload []byte) error {
 }
 
 // known are the codecs in the order of preference.
-var known = [...]Codec{PCMU, PCMA, G722, L16, L16Wide}
+var known = [...]Codec{PCMU, PCMA, G722, L16, L16Wide, Opus}
 
 // offered is how many of them an offer has.
 const offered = 3
 
-// Find returns the codec that SDP calls so; the case of the name does not matter (RFC 4855 §3). The clock rate counts:
+// Find returns the codec that SDP calls so, which may be one that does not speak; the case of the name does not matter (RFC 4855 §3). The clock rate counts:
 // L16/8000 is not L16/16000.
 func Find(encoding string, clock uint32) (Codec, bool) {
 	for _, c := range known {
