@@ -87,6 +87,16 @@ func (p piece) strike(ring []float64, t timbre, note string, beat, beats float64
 	}
 }
 
+// beatsOf is how long a bar of melody is.
+func beatsOf(bar string) (beats float64) {
+	for i, f := range strings.Fields(bar) {
+		if i%2 == 1 {
+			beats += number(f)
+		}
+	}
+	return beats
+}
+
 // frequency is that of a note such as F#4, in equal temperament with A4 at 440 Hz.
 func frequency(note string) float64 {
 	name, octave := note[:len(note)-1], number(note[len(note)-1:])
