@@ -7,8 +7,8 @@ import (
 )
 
 // Doors of services/sip to conferences. A room is on one node, that of the calls in it: ask the node of the call (that of
-// its events) with fabric.CallNode. A call enters while it is at a route point, and a room is there from the first
-// who enters until the last has left.
+// its events) with fabric.CallNode. All parties of a call enter: the caller while he is at a route point, both sides
+// of a call in which two talk. A room is there from the first who enters until the last has left.
 var (
 	JoinConference   = fabric.NewDoor[JoinConferenceRequest, struct{}]("sip", "join-conference", 5*time.Second)
 	ChangeConference = fabric.NewDoor[ChangeConferenceRequest, struct{}]("sip", "change-conference", 5*time.Second)
@@ -28,32 +28,37 @@ const (
 	RoleCoach    ConferenceRole = "coach"    // whom only the one hears who is coached
 )
 
-// JoinConferenceRequest puts a call that is at a route point into a room of its tenant. A treatment that runs ends. The error
-// is voice.ErrNotFound if the node has no such call, voice.ErrConflict if it is not at a route point or in a room.
+// JoinConferenceRequest puts a call into a room of its tenant, each party as a participant of its own. A treatment that
+// runs ends. The error is voice.ErrNotFound if the node has no such call, voice.ErrConflict if it is not answered, its
+// audio does not go through the node, or it is in a room already.
 type JoinConferenceRequest struct {
 	Tenant   string         `json:"tenant"`
 	CallUUID string         `json:"call_uuid"`
 	Room     string         `json:"room"` // 1 to 64 letters, digits, . _ -
 	Role     ConferenceRole `json:"role,omitempty"`
-	Of       string         `json:"of,omitempty"` // CallUUID of whom a coach coaches
+	Of       string         `json:"of,omitempty"` // participant whom a coach coaches
 	Muted    bool           `json:"muted,omitempty"`
 	Deaf     bool           `json:"deaf,omitempty"`
 	Gain     float64        `json:"gain,omitempty"`  // dB by which the others hear the call louder
 	Quiet    bool           `json:"quiet,omitempty"` // no tone tells the others; nor does one for observers and coaches
 }
 
-// ChangeConferenceRequest changes what is set.
+// ChangeConferenceRequest changes what is set for a participant.
 type ChangeConferenceRequest struct {
-	Tenant   string         `json:"tenant"`
-	CallUUID string         `json:"call_uuid"`
-	Role     ConferenceRole `json:"role,omitempty"` // "" = as it is
-	Of       string         `json:"of,omitempty"`
-	Muted    *bool          `json:"muted,omitempty"`
-	Deaf     *bool          `json:"deaf,omitempty"`
-	Gain     *float64       `json:"gain,omitempty"`
+	Tenant      string         `json:"tenant"`
+	Participant string         `json:"participant"`
+	Role        ConferenceRole `json:"role,omitempty"` // "" = as it is
+	Of          string         `json:"of,omitempty"`
+	Muted       *bool          `json:"muted,omitempty"`
+	Deaf        *bool          `json:"deaf,omitempty"`
+	Gain        *float64       `json:"gain,omitempty"`
 }
 
-// LeaveConferenceRequest takes a call out of its room. It stays at its route point, in silence.
+// CalleeOf is the participant that the callee of a call is. The caller is named by the CallUUID alone.
+func CalleeOf(callUUID string) string { return callUUID + ".callee" }
+
+// LeaveConferenceRequest takes a call out of its room, with all its parties: two talk with each other again, and one at a
+// route point hears nothing.
 type LeaveConferenceRequest struct {
 	Tenant   string `json:"tenant"`
 	CallUUID string `json:"call_uuid"`
@@ -62,7 +67,7 @@ type LeaveConferenceRequest struct {
 // HearConferenceRequest sets one cell of "who hears whom", whatever the roles say, until the speaker's role is set again.
 type HearConferenceRequest struct {
 	Tenant   string `json:"tenant"`
-	Listener string `json:"listener"` // CallUUIDs
+	Listener string `json:"listener"` // participants
 	Speaker  string `json:"speaker"`
 	Hears    bool   `json:"hears"`
 }
@@ -100,10 +105,11 @@ type Conference struct {
 	Participants []Participant `json:"participants"`
 }
 
-// Participant is a call in a room.
+// Participant is a party of a call in a room.
 type Participant struct {
+	ID       string         `json:"id"` // the CallUUID, and see [CalleeOf]
 	CallUUID string         `json:"call_uuid"`
-	Number   string         `json:"number"` // of the caller, as others see it
+	Number   string         `json:"number"` // as others see it
 	Role     ConferenceRole `json:"role"`
 	Of       string         `json:"of,omitempty"`
 	Muted    bool           `json:"muted"`
@@ -111,5 +117,5 @@ type Participant struct {
 	Gain     float64        `json:"gain"`
 	Since    time.Time      `json:"since"`
 	Level    float64        `json:"level"` // of what it says now, in dBov; -127 is nothing
-	Hears    []string       `json:"hears"` // CallUUIDs
+	Hears    []string       `json:"hears"` // participants
 }

@@ -24,6 +24,7 @@ type mediaLeg interface {
 	Agree(media.Agreement) error
 	Ports() (rtp, rtcp uint16)
 	Play(src sound.Source, done func(error)) (stop func())
+	Listen(to sound.Sink) (stop func())
 	Watch(time.Duration)
 	Figures() quality.Figures
 	Close()

@@ -121,6 +121,7 @@ type call struct {
 	times struct{ start, ring, answer time.Time }
 	left  bool // out of the tables
 
+	inRoom  bool // its parties are in a conference
 	hearing hearing
 	view    atomic.Pointer[contract.LiveCall]
 }
@@ -340,6 +341,9 @@ func (c *call) finish(o outcome, by string) {
 	}
 	if r := c.offer; r != nil { // RFC 3261 §15.1.2: what is pending gets 487
 		r.tx.Respond(c.back(r, 487, "Request Terminated"))
+	}
+	if c.inRoom {
+		c.leaveRoom()
 	}
 	c.closeAudio()
 	c.tellVoice(true)

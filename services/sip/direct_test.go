@@ -9,6 +9,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/media"
 	sound "parley/internal/media/audio"
+	"parley/internal/media/play"
 	"parley/internal/media/quality"
 )
 
@@ -30,9 +31,17 @@ func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return 
 func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
 func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
 func (l fakeLeg) Figures() quality.Figures      { return l.all[l.s].figures }
-func (l fakeLeg) Play(sound.Source, func(error)) func() {
-	l.all[l.s].plays("music")
-	return func() { l.all[l.s].plays("no music") }
+func (l fakeLeg) Play(src sound.Source, _ func(error)) func() {
+	what := "music"
+	if _, ok := src.(*play.Player); !ok {
+		what = "conference"
+	}
+	l.all[l.s].plays(what)
+	return func() { l.all[l.s].plays("no " + what) }
+}
+func (l fakeLeg) Listen(sound.Sink) func() {
+	l.all[l.s].plays("is heard")
+	return func() { l.all[l.s].plays("is not heard") }
 }
 func (l fakeLeg) Close() { l.all[l.s].closed = true }
 

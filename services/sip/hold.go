@@ -21,7 +21,7 @@ func (a *audio) onward(from side) sdp.Direction {
 	return sdp.SendOnly
 }
 
-// music plays to whoever is on hold, and stops when he is not any more.
+// music plays to whoever is on hold, and stops when he is not any more. In a conference the others are there instead.
 func (c *call) music() {
 	a := c.audio
 	if a == nil || !a.through() {
@@ -29,7 +29,7 @@ func (c *call) music() {
 	}
 	for _, s := range []side{caller, callee} {
 		e, holder := &a.ends[s], &a.ends[s.other()]
-		wanted := c.phase != over && holder.holds && holder.device.hold == voice.HoldMusic && e.agreed != nil && e.said.dir.Receives()
+		wanted := c.phase != over && !c.inRoom && holder.holds && holder.device.hold == voice.HoldMusic && e.agreed != nil && e.said.dir.Receives()
 		switch {
 		case wanted && e.stop == nil:
 			if src := c.w.holdMusic(c.id.tenant); src != nil {

@@ -22,6 +22,7 @@ import (
 	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/room"
 	"parley/services/sip/trunk"
 )
 
@@ -53,8 +54,9 @@ type stage struct {
 	account *trunk.Account   // at every trunk
 	from    string           // user of From towards every trunk; "" = the number that calls
 	lastAck *sip.Request
-	legs    *fakeLegs // nil: audio goes directly
-	bodies  bool      // the ladder shows what descriptions say
+	legs    *fakeLegs   // nil: audio goes directly
+	rooms   *room.Rooms // nil: there are none
+	bodies  bool        // the ladder shows what descriptions say
 	devices map[string]device
 	fields  []string // header fields that the ladder shows
 	config  func(*Config)
@@ -237,6 +239,9 @@ func (s *stage) identity() *secure.Identity {
 func (s *stage) holdMusic(string) sound.Source {
 	return play.New(play.Silence(sound.Narrow, time.Second)).Loop(play.Forever)
 }
+
+func (s *stage) enterRoom(e room.Entry) error        { return s.rooms.Enter(e, s.clock) }
+func (s *stage) exitRoom(callUUID string) (was bool) { return s.rooms.Leave(callUUID) }
 
 func (s *stage) publish(e *voice.CallEvent) {
 	s.events = append(s.events, e)

@@ -111,7 +111,14 @@ func (s *Service) openDoors(ctx context.Context) (stop func(), err error) {
 		stopHangUp()
 		return nil, err
 	}
-	return func() { stopCalls(); stopHangUp(); stopTrunks() }, nil
+	stopRooms, err := s.openRooms(ctx)
+	if err != nil {
+		stopCalls()
+		stopHangUp()
+		stopTrunks()
+		return nil, err
+	}
+	return func() { stopCalls(); stopHangUp(); stopTrunks(); stopRooms() }, nil
 }
 
 // The shapes of the REST interface.
@@ -135,6 +142,7 @@ func forbidden() error {
 // by who may write it.
 func (s *Service) Routes(api huma.API) {
 	s.trunkRoutes(api)
+	s.conferenceRoutes(api)
 	huma.Register(api, huma.Operation{
 		OperationID: "listCalls", Method: http.MethodGet, Path: "/api/v1/tenants/{tenant}/calls", Tags: []string{"calls"},
 		Summary: "Calls in progress on this node, the oldest first",

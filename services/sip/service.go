@@ -23,6 +23,7 @@ import (
 	"parley/internal/sipua/locate"
 	"parley/internal/voice"
 	"parley/internal/warm"
+	"parley/services/sip/room"
 	"parley/services/sip/trunk"
 )
 
@@ -66,6 +67,7 @@ type Service struct {
 	plane    *media.Plane
 	keys     *secure.Identity // who we are in handshakes
 	prompts  *prompt.Library
+	rooms    *room.Rooms
 	records  string // directory of recordings; "" = nothing is recorded
 	sender   sipua.Sender
 	contact  string // host:port in our Contact
@@ -159,6 +161,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)
 	s.m = newMetrics(s, o.Registry)
+	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Registry: o.Registry, Log: o.Log})
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
 }
@@ -176,6 +179,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.run = work
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer s.rooms.Close() // what is recorded is on disk when Run returns
 	defer cancel()
 	wg.Go(func() { s.reportAbuse(work) })
 	wg.Go(func() { s.watchPressure(work) })

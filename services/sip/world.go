@@ -11,6 +11,7 @@ import (
 	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/room"
 	"parley/services/sip/trunk"
 )
 
@@ -41,6 +42,10 @@ type world interface {
 	shook(callUUID string, s side, err error)
 	// holdMusic opens what a party on hold hears; nil = there is none.
 	holdMusic(tenant string) sound.Source
+
+	// enterRoom puts a party of the call into a conference, exitRoom takes all of them out.
+	enterRoom(e room.Entry) error
+	exitRoom(callUUID string) (was bool)
 
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)

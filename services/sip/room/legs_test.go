@@ -169,7 +169,7 @@ func TestRoomOfLegs(t *testing.T) {
 	}{{450, "", ""}, {750, "", ""}, {1250, "", ""}, {1650, contract.RoleObserver, ""}, {2250, contract.RoleCoach, "call-1"}} {
 		p := newPeer(t, plane, who.hz)
 		peers = append(peers, p)
-		if err := r.Enter(Entry{Tenant: "acme", Room: "r", CallUUID: fmt.Sprint("call-", i), Role: who.role, Of: who.of, Voice: p.leg}, time.Now()); err != nil {
+		if err := r.Enter(Entry{Tenant: "acme", Room: "r", ID: fmt.Sprint("call-", i), Role: who.role, Of: who.of, Voice: p.leg}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,9 +21,9 @@ import (
 	"parley/internal/voice"
 )
 
-// Voice is what a room wants of the audio of a call; the leg of its caller is one.
+// Voice is what a room wants of the audio of a party; the leg of a call is one.
 type Voice interface {
-	// Play has the caller hear a source; Listen has a sink take what he says. The functions they return end that.
+	// Play has the party hear a source; Listen has a sink take what it says. The functions they return end that.
 	Play(src audio.Source, done func(error)) (stop func())
 	Listen(to audio.Sink) (stop func())
 }
@@ -48,7 +48,7 @@ type Rooms struct {
 
 	mu    sync.Mutex
 	rooms map[key]*room
-	calls map[string]*participant // by CallUUID
+	calls map[string]*participant // by Entry.ID
 }
 
 type key struct{ tenant, name string }
@@ -75,14 +75,15 @@ type participant struct {
 	stop  []func() // listening and playing
 }
 
-// Entry is a call that enters a room.
+// Entry is a party of a call that enters a room.
 type Entry struct {
 	Tenant, Room string
+	ID           string // names the participant: the CallUUID for the caller, contract.CalleeOf it for the callee
 	CallUUID     string
-	Number       string // of the caller
+	Number       string // of the party
 	Language     string // of what is said in a room that begins with this call
 	Role         contract.ConferenceRole
-	Of           string // CallUUID of whom a coach coaches
+	Of           string // participant whom a coach coaches
 	Muted, Deaf  bool
 	Gain         float64
 	Quiet        bool
@@ -129,7 +130,7 @@ func (r *Rooms) Enter(e Entry, now time.Time) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if p := r.calls[e.CallUUID]; p != nil {
+	if p := r.calls[e.ID]; p != nil {
 		return voice.Errorf(voice.ErrConflict, "call %.64s is in room %s already; take it out first", e.CallUUID, p.Room)
 	}
 	rm := r.rooms[key{e.Tenant, e.Room}]
@@ -140,7 +141,7 @@ func (r *Rooms) Enter(e Entry, now time.Time) error {
 		rm = &room{key: key{e.Tenant, e.Room}, mixer: mix.New(0), start: now, clips: clips}
 	}
 	p := &participant{Entry: e, room: rm, since: now}
-	if p.port, err = rm.mixer.Join(e.CallUUID, cmp.Or(e.Rate, audio.Narrow)); err != nil {
+	if p.port, err = rm.mixer.Join(e.ID, cmp.Or(e.Rate, audio.Narrow)); err != nil {
 		return voice.Errorf(voice.ErrOverloaded, "room %s: %v", e.Room, err)
 	}
 	if err := r.setLocked(p, role, e.Of); err != nil {
@@ -150,7 +151,7 @@ func (r *Rooms) Enter(e Entry, now time.Time) error {
 	p.port.SetMute(e.Muted)
 	p.port.SetDeaf(e.Deaf)
 	p.port.SetGain(e.Gain)
-	r.rooms[rm.key], r.calls[e.CallUUID] = rm, p
+	r.rooms[rm.key], r.calls[e.ID] = rm, p
 	rm.people = append(rm.people, p)
 	r.m.entered.Inc()
 	p.stop = []func(){e.Voice.Listen(p.port.Sink()), e.Voice.Play(p.port.Source(), nil)}
@@ -177,7 +178,7 @@ func (r *Rooms) setLocked(p *participant, role contract.ConferenceRole, of strin
 	case contract.RoleCoach:
 		other := r.calls[of]
 		if other == nil || other.room != p.room {
-			return voice.Errorf(voice.ErrInvalid, "of: call %.64q is not in room %s; a coach needs somebody who is", of, p.Room)
+			return voice.Errorf(voice.ErrInvalid, "of: %.80q is not in room %s; a coach needs somebody who is", of, p.Room)
 		}
 		coached = other.port
 	default:
@@ -220,15 +221,18 @@ func (r *Rooms) sayLocked(rm *room, clip *play.Clip) {
 	}
 }
 
-// Leave takes a call out of its room, and says whether it was in one.
+// Leave takes a call out of its room, all its parties, and says whether it was in one.
 func (r *Rooms) Leave(callUUID string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.calls[callUUID]
-	if p != nil {
-		r.leaveLocked(p)
+	was := false
+	for _, id := range []string{callUUID, contract.CalleeOf(callUUID)} {
+		if p := r.calls[id]; p != nil {
+			r.leaveLocked(p)
+			was = true
+		}
 	}
-	return p != nil
+	return was
 }
 
 func (r *Rooms) leaveLocked(p *participant) {
@@ -236,11 +240,11 @@ func (r *Rooms) leaveLocked(p *participant) {
 		stop()
 	}
 	p.port.Leave()
-	delete(r.calls, p.CallUUID)
+	delete(r.calls, p.ID)
 	rm := p.room
 	rm.people = slices.DeleteFunc(rm.people, func(q *participant) bool { return q == p })
 	for _, q := range rm.people {
-		if q.Role == contract.RoleCoach && q.Of == p.CallUUID {
+		if q.Role == contract.RoleCoach && q.Of == p.ID {
 			q.Of = "" // whom nobody hears now
 		}
 	}
@@ -259,7 +263,7 @@ func (r *Rooms) leaveLocked(p *participant) {
 func (r *Rooms) Change(req contract.ChangeConferenceRequest) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p, err := r.inLocked(req.Tenant, req.CallUUID)
+	p, err := r.inLocked(req.Tenant, req.Participant)
 	if err != nil {
 		return err
 	}
@@ -281,11 +285,11 @@ func (r *Rooms) Change(req contract.ChangeConferenceRequest) error {
 	return nil
 }
 
-// inLocked is a call that is in a room.
-func (r *Rooms) inLocked(tenant, callUUID string) (*participant, error) {
-	p := r.calls[callUUID]
+// inLocked is somebody who is in a room.
+func (r *Rooms) inLocked(tenant, id string) (*participant, error) {
+	p := r.calls[id]
 	if p == nil || p.Tenant != tenant {
-		return nil, voice.Errorf(voice.ErrNotFound, "call %.64s is in no room of this node", callUUID)
+		return nil, voice.Errorf(voice.ErrNotFound, "%.80s is in no room of this node", id)
 	}
 	return p, nil
 }
@@ -303,7 +307,7 @@ func (r *Rooms) Hear(req contract.HearConferenceRequest) error {
 		return err
 	}
 	if listener.room != speaker.room {
-		return voice.Errorf(voice.ErrInvalid, "calls %.64s and %.64s are in different rooms", req.Listener, req.Speaker)
+		return voice.Errorf(voice.ErrInvalid, "%.80s and %.80s are in different rooms", req.Listener, req.Speaker)
 	}
 	return listener.room.mixer.Hear(listener.port.ID(), speaker.port.ID(), req.Hears)
 }
@@ -335,7 +339,7 @@ func (r *Rooms) showLocked(rm *room) contract.Conference {
 	}
 	for _, p := range rm.people {
 		port := ports[p.port.ID()]
-		shown := contract.Participant{CallUUID: p.CallUUID, Number: p.Number, Role: p.Role, Of: p.Of, Since: p.since.UTC(),
+		shown := contract.Participant{ID: p.ID, CallUUID: p.CallUUID, Number: p.Number, Role: p.Role, Of: p.Of, Since: p.since.UTC(),
 			Muted: port.Muted, Deaf: port.Deaf, Gain: port.Gain, Level: port.Level, Hears: []string{}}
 		for _, id := range matrix[p.port.ID()] {
 			if r.calls[ports[id].Name] != nil { // music and announcements are no calls

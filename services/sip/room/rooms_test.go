@@ -123,7 +123,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func enter(t *testing.T, r *Rooms, call string, hz float64, role contract.ConferenceRole, of string) *phone {
 	t.Helper()
 	p := &phone{t: t, hz: hz}
-	if err := r.Enter(Entry{Tenant: "acme", Room: "r", CallUUID: call, Number: "+" + call, Role: role, Of: of, Voice: p}, now); err != nil {
+	if err := r.Enter(Entry{Tenant: "acme", Room: "r", ID: call, CallUUID: call, Number: "+" + call, Role: role, Of: of, Voice: p}, now); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -158,7 +158,7 @@ func TestRoom(t *testing.T) {
 		t.Fatalf("List = %+v", got)
 	}
 	shown := got[0].Participants[3]
-	if shown.CallUUID != "c" || shown.Number != "+c" || shown.Role != contract.RoleCoach || shown.Of != "a" || !slices.Equal(shown.Hears, []string{"a", "b"}) {
+	if shown.ID != "c" || shown.CallUUID != "c" || shown.Number != "+c" || shown.Role != contract.RoleCoach || shown.Of != "a" || !slices.Equal(shown.Hears, []string{"a", "b"}) {
 		t.Errorf("the coach is shown as %+v", shown)
 	}
 	if l := shown.Level; l < -25 || l > -15 {
@@ -166,13 +166,13 @@ func TestRoom(t *testing.T) {
 	}
 
 	yes, gain := true, -20.
-	if err := r.Change(contract.ChangeConferenceRequest{Tenant: "acme", CallUUID: "b", Muted: &yes}); err != nil {
+	if err := r.Change(contract.ChangeConferenceRequest{Tenant: "acme", Participant: "b", Muted: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Hear(contract.HearConferenceRequest{Tenant: "acme", Listener: "o", Speaker: "c", Hears: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Change(contract.ChangeConferenceRequest{Tenant: "acme", CallUUID: "c", Gain: &gain}); err != nil {
+	if err := r.Change(contract.ChangeConferenceRequest{Tenant: "acme", Participant: "c", Gain: &gain}); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "b muted, c softer", [][]int{{0, 0, 0, 0}, {1, 0, 0, 0}, {1, 0, 0, 0}, {1, 0, 0, 0}}, a, b, o, c)
@@ -180,7 +180,7 @@ func TestRoom(t *testing.T) {
 		t.Errorf("the observer hears the coach at %.2f, want 0.1", got)
 	}
 	no, loud := false, 0.
-	for _, req := range []contract.ChangeConferenceRequest{{CallUUID: "b", Muted: &no}, {CallUUID: "c", Gain: &loud, Role: contract.RoleTalker}, {CallUUID: "a", Deaf: &yes}} {
+	for _, req := range []contract.ChangeConferenceRequest{{Participant: "b", Muted: &no}, {Participant: "c", Gain: &loud, Role: contract.RoleTalker}, {Participant: "a", Deaf: &yes}} {
 		req.Tenant = "acme"
 		if err := r.Change(req); err != nil {
 			t.Fatal(err)
@@ -204,16 +204,16 @@ func TestRoom(t *testing.T) {
 func TestRefused(t *testing.T) {
 	r, _ := house(t, Options{MaxRooms: 1})
 	enter(t, r, "a", 450, "", "")
-	other := Entry{Tenant: "other", Room: "r", CallUUID: "x", Voice: &phone{t: t}}
+	other := Entry{Tenant: "other", Room: "r", ID: "x", Voice: &phone{t: t}}
 	no := true
 	for what, c := range map[string]struct{ err, want error }{
 		"a second room of a house for one": {r.Enter(other, now), voice.ErrOverloaded},
-		"a bad name":                       {r.Enter(Entry{Tenant: "acme", Room: "../r", CallUUID: "b"}, now), voice.ErrInvalid},
-		"in a room already":                {r.Enter(Entry{Tenant: "acme", Room: "r2", CallUUID: "a"}, now), voice.ErrConflict},
-		"a coach of nobody":                {r.Enter(Entry{Tenant: "acme", Room: "r", CallUUID: "b", Role: contract.RoleCoach, Of: "z"}, now), voice.ErrInvalid},
-		"what is no role":                  {r.Enter(Entry{Tenant: "acme", Room: "r", CallUUID: "b", Role: "king"}, now), voice.ErrInvalid},
-		"a call that is in no room":        {r.Change(contract.ChangeConferenceRequest{Tenant: "acme", CallUUID: "b", Muted: &no}), voice.ErrNotFound},
-		"a call of another tenant":         {r.Change(contract.ChangeConferenceRequest{Tenant: "other", CallUUID: "a", Muted: &no}), voice.ErrNotFound},
+		"a bad name":                       {r.Enter(Entry{Tenant: "acme", Room: "../r", ID: "b"}, now), voice.ErrInvalid},
+		"in a room already":                {r.Enter(Entry{Tenant: "acme", Room: "r2", ID: "a"}, now), voice.ErrConflict},
+		"a coach of nobody":                {r.Enter(Entry{Tenant: "acme", Room: "r", ID: "b", Role: contract.RoleCoach, Of: "z"}, now), voice.ErrInvalid},
+		"what is no role":                  {r.Enter(Entry{Tenant: "acme", Room: "r", ID: "b", Role: "king"}, now), voice.ErrInvalid},
+		"a call that is in no room":        {r.Change(contract.ChangeConferenceRequest{Tenant: "acme", Participant: "b", Muted: &no}), voice.ErrNotFound},
+		"a call of another tenant":         {r.Change(contract.ChangeConferenceRequest{Tenant: "other", Participant: "a", Muted: &no}), voice.ErrNotFound},
 		"a speaker who is not there":       {r.Hear(contract.HearConferenceRequest{Tenant: "acme", Listener: "a", Speaker: "b"}), voice.ErrNotFound},
 	} {
 		if !errors.Is(c.err, c.want) {

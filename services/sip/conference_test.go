@@ -1,0 +1,90 @@
+package sip
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley/internal/contract"
+	"parley/internal/media/prompt"
+	"parley/internal/voice"
+	"parley/services/sip/room"
+)
+
+// meeting is a stage with rooms.
+func meeting(t *testing.T) *stage {
+	s := carried(t)
+	prompts, err := prompt.New("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rooms = room.New(room.Options{Node: "n1", Prompts: prompts, Registry: prometheus.NewRegistry()})
+	t.Cleanup(s.rooms.Close)
+	return s
+}
+
+func people(s *stage) (ids []string) {
+	for _, c := range s.rooms.List(contract.ConferencesRequest{}) {
+		for _, p := range c.Participants {
+			ids = append(ids, p.Number)
+		}
+	}
+	return ids
+}
+
+// Two who talk enter a conference. One holds meanwhile, which is no reason for music; they leave it, and hold music is back;
+// the call ends in another one.
+func TestConference(t *testing.T) {
+	s := meeting(t)
+	_, b := s.talk()
+	join := &contract.JoinConferenceRequest{Tenant: s.c.id.tenant, CallUUID: s.c.id.uuid, Room: "r"}
+	if err := s.c.joinRoom(join); err != nil {
+		t.Fatal(err)
+	}
+	if got := people(s); len(got) != 2 || got[0] != "1001" || got[1] != "1002" {
+		t.Errorf("in the room are %v", got)
+	}
+	if err := s.c.joinRoom(join); !errors.Is(err, voice.ErrConflict) {
+		t.Errorf("joining twice: %v", err)
+	}
+	if got := people(s); len(got) != 2 || !s.c.inRoom {
+		t.Errorf("after that in the room are %v", got)
+	}
+	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n")
+	s.last("INVITE", "b").answer(200, sdpAnswer+"a=recvonly\r\n")
+	s.callerSays("ACK", 2, "")
+	if !s.c.leaveRoom() || s.c.leaveRoom() {
+		t.Error("leaving does not say who was there")
+	}
+	join.Room = "other"
+	if err := s.c.joinRoom(join); err != nil {
+		t.Fatal(err)
+	}
+	s.overBy(b)
+	if got := people(s); len(got) != 0 {
+		t.Errorf("after the call in the room are %v", got)
+	}
+	s.check("conference")
+}
+
+func TestNoConference(t *testing.T) {
+	s := meeting(t)
+	s.phone("1002", "b")
+	s.call("1002")
+	req := &contract.JoinConferenceRequest{Tenant: s.c.id.tenant, CallUUID: s.c.id.uuid, Room: "r"}
+	if err := s.c.joinRoom(req); !errors.Is(err, voice.ErrConflict) {
+		t.Errorf("a call that rings: %v", err)
+	}
+	direct := newStage(t)
+	direct.talk()
+	if err := direct.c.joinRoom(req); !errors.Is(err, voice.ErrConflict) {
+		t.Errorf("a call whose audio goes from phone to phone: %v", err)
+	}
+	s = meeting(t)
+	s.talk()
+	req.Room = "no room!"
+	if err := s.c.joinRoom(req); !errors.Is(err, voice.ErrInvalid) || s.c.inRoom || len(people(s)) != 0 {
+		t.Errorf("a room with a bad name: %v", err)
+	}
+}
