@@ -41,7 +41,7 @@ type Leg struct {
 	format  sdp.Format     // of the last packet, found again without a search
 	digits  dtmf.Reader
 	echoes  echoes
-	clear   []byte // packets that were encrypted
+	clear   []byte // RTP at hand that was encrypted; as onward, of the goroutine that reads our RTP socket
 
 	// Who listens, and what the peer hears instead of the joined leg. See listening.go, playing.go, pressing.go.
 	heardBy *ear // nil while nobody listens, as the next one
@@ -55,7 +55,7 @@ type Leg struct {
 	out    numbering
 	mapped mapping
 	recode *transcoder // nil until the joined leg says something in a format that the peer does not know
-	sealed []byte      // the packet at hand, encrypted
+	sealed []byte      // the packet at hand, encrypted; or RTCP that was
 	made   []byte      // the packet at hand, of our own making
 
 	stream quality.Stream

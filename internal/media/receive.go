@@ -111,11 +111,13 @@ func (l *Leg) controlLocked(b []byte, from netip.AddrPort, now time.Time) dropRe
 		if proven = peer == from; peer.IsValid() && !proven {
 			return dropStray
 		}
+		// Not where audio is decrypted to: that may be on its way through without our lock, when the goroutine that reads our
+		// other socket is another one.
 		var err error
-		if l.clear, err = guard.Unprotect(l.clear[:0], b, true); err != nil {
+		if l.sealed, err = guard.Unprotect(l.sealed[:0], b, true); err != nil {
 			return dropUnproven
 		}
-		b = l.clear
+		b = l.sealed
 	}
 	if !proven && !l.admitControl(from) {
 		return dropStray
