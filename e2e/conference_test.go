@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	bits "encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parley/e2e/peer"
+	"parley/internal/contract"
+	"parley/internal/media/audio"
+	"parley/internal/media/wav"
+)
+
+// member is a softphone in a conference: it plays a tone of its own and writes down what it hears.
+type member struct {
+	number string
+	hz     float64
+	dir    string
+	proc   *peer.Process
+	id     string // as a participant
+}
+
+// toneLevel is how loud members play.
+const toneLevel = 6000
+
+func newMember(t *testing.T, p *platform, number string, hz float64, answer bool) *member {
+	t.Helper()
+	m := &member{number: number, hz: hz, dir: t.TempDir()}
+	tone := filepath.Join(m.dir, "tone.wav")
+	w, err := wav.Create(tone, wav.Format{Encoding: wav.PCM, Rate: rate, Channels: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := make([]int16, 90*rate)
+	for i := range pcm {
+		pcm[i] = int16(toneLevel * math.Sin(2*math.Pi*hz*float64(i)/rate))
+	}
+	if err := w.Write(pcm); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(-1); err != nil {
+		t.Fatal(err)
+	}
+	m.proc = peer.Baresip(t, peer.Account{User: number, Password: nodeSecret, Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
+		Plays: tone, Heard: m.dir, Answer: answer})
+	peer.BaresipRegistered(m.proc)
+	return m
+}
+
+// heard is what the phone has written down so far.
+func (m *member) heard() []int16 {
+	b, err := os.ReadFile(peer.Heard(m.dir))
+	if err != nil || len(b) < wavHeader {
+		return nil
+	}
+	pcm := make([]int16, (len(b)-wavHeader)/2)
+	for i := range pcm {
+		pcm[i] = int16(bits.LittleEndian.Uint16(b[wavHeader+2*i:]))
+	}
+	return pcm
+}
+
+// later waits until the phone has heard so many seconds more, and returns the last of them.
+func (m *member) later(t *testing.T, seconds float64) []int16 {
+	t.Helper()
+	before := len(m.heard())
+	var pcm []int16
+	peer.Poll(t, 40*time.Second, func() error {
+		if pcm = m.heard(); float64(len(pcm)-before) < seconds*rate {
+			return fmt.Errorf("%s heard %.1f s more", m.number, float64(len(pcm)-before)/rate)
+		}
+		return nil
+	})
+	return pcm[len(pcm)-rate:]
+}
+
+// levelOf is how loud a tone is in sound, 1 being that at which members play: the mean of its tenths of a second, since clocks
+// of phones differ.
+func levelOf(pcm []int16, hz float64) float64 {
+	const window = rate / 10
+	sum, n := 0.0, 0
+	for i := 0; i+window <= len(pcm); i += window {
+		var re, im float64
+		for j, s := range pcm[i : i+window] {
+			at := 2 * math.Pi * hz * float64(j) / rate
+			re += float64(s) * math.Cos(at)
+			im += float64(s) * math.Sin(at)
+		}
+		sum += 2 * math.Hypot(re, im) / window / toneLevel
+		n++
+	}
+	return sum / float64(max(1, n))
+}
+
+// send is a request with a body to the REST interface of the SIP node, whose answer goes into out.
+func send(t *testing.T, p *platform, method, path string, body, out any) {
+	t.Helper()
+	token, code := p.cli("token", "--user", "admin")
+	if code != 0 {
+		t.Fatalf("token: %s", token)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.address("sip", "http")+"/api/v1/tenants/demo/"+path, strings.NewReader(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.Fields(token)[0])
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %v: %s", method, path, res.Status, err, answer)
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer, out); err != nil {
+			t.Fatalf("%s %s: %v in %s", method, path, err, answer)
+		}
+	}
+}
+
+// expectHears checks who hears whom, after a moment in which what was before has passed.
+func expectHears(t *testing.T, what string, matrix [][]bool, members ...*member) {
+	t.Helper()
+	for i, row := range matrix {
+		pcm := members[i].later(t, 3)
+		for j, want := range row {
+			if got := levelOf(pcm, members[j].hz); want && got < 0.5 || !want && got > 0.1 {
+				t.Errorf("%s: %s hears %s at %.2f, want it to be heard: %v", what, members[i].number, members[j].number, got, want)
+			}
+		}
+	}
+}
+
+// Softphones in a conference hear each other and not themselves; an observer hears and is not heard; the one who is coached
+// alone hears the coach. What was recorded of it survives that the node is killed.
+func TestConference(t *testing.T) {
+	t.Parallel()
+	p := house(t, "conference")
+	a, b := newMember(t, p, "1001", 450, false), newMember(t, p, "1002", 750, true)
+	c, d := newMember(t, p, "1003", 1250, false), newMember(t, p, "1004", 1650, true)
+	for _, pair := range [][2]*member{{a, b}, {c, d}} {
+		pair[0].proc.Type("/dial sip:" + pair[1].number + "@demo.local")
+		pair[0].proc.Await(`Call established`, 20*time.Second)
+		pair[1].proc.Await(`Call established`, 20*time.Second)
+	}
+	expectHears(t, "two calls", [][]bool{{false, true, false, false}, {true, false, false, false}, {false, false, false, true}, {false, false, true, false}}, a, b, c, d)
+
+	var calls contract.CallsResponse
+	send(t, p, http.MethodGet, "calls", nil, &calls)
+	for _, call := range calls.Calls {
+		for _, m := range []*member{a, b, c, d} {
+			switch m.number {
+			case call.Caller:
+				m.id = call.CallUUID
+			case call.Callee:
+				m.id = contract.CalleeOf(call.CallUUID)
+			}
+		}
+	}
+	join := map[string]any{"room": "meeting"}
+	send(t, p, http.MethodPut, "calls/"+a.id+"/conference", join, nil)
+	send(t, p, http.MethodPut, "calls/"+c.id+"/conference", join, nil)
+	var recording contract.RecordConferenceResponse
+	began := time.Now()
+	send(t, p, http.MethodPut, "conferences/meeting/recording", map[string]bool{"on": true}, &recording)
+	expectHears(t, "all talk", [][]bool{{false, true, true, true}, {true, false, true, true}, {true, true, false, true}, {true, true, true, false}}, a, b, c, d)
+
+	send(t, p, http.MethodPatch, "participants/"+d.id, map[string]any{"role": "observer"}, nil)
+	send(t, p, http.MethodPatch, "participants/"+c.id, map[string]any{"role": "coach", "of": b.id}, nil)
+	expectHears(t, "coach and observer", [][]bool{{false, true, false, false}, {true, false, true, false}, {true, true, false, false}, {true, true, false, false}}, a, b, c, d)
+	var rooms contract.ConferencesResponse
+	send(t, p, http.MethodGet, "conferences", nil, &rooms)
+	if r := rooms.Conferences; len(r) != 1 || len(r[0].Participants) != 4 || r[0].Recording != recording.File {
+		t.Errorf("the list says %+v", rooms)
+	}
+
+	lasted := time.Since(began)
+	p.proc.Kill()
+	f, err := wav.Load(recording.File, wav.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Cut || f.Duration() < lasted-1500*time.Millisecond {
+		t.Errorf("%v are in the recording (cut: %v) of %v until the node was killed", f.Duration(), f.Cut, lasted)
+	}
+	pcm := f.Mono(audio.Narrow)
+	pcm = pcm[max(0, len(pcm)-rate):]
+	for i, want := range []bool{true, true, false, false} {
+		m := []*member{a, b, c, d}[i]
+		if got := levelOf(pcm, m.hz); want && got < 0.5 || !want && got > 0.1 {
+			t.Errorf("the recording has %s at %.2f, want it to be heard: %v", m.number, got, want)
+		}
+	}
+}
+
+// A call that leaves its conference is a call of two again.
+func TestConferenceEnds(t *testing.T) {
+	t.Parallel()
+	p := house(t, "conference-ends")
+	a, b := newMember(t, p, "1001", 450, false), newMember(t, p, "1002", 750, true)
+	a.proc.Type("/dial sip:1002@demo.local")
+	a.proc.Await(`Call established`, 20*time.Second)
+	var calls contract.CallsResponse
+	send(t, p, http.MethodGet, "calls", nil, &calls)
+	if len(calls.Calls) != 1 {
+		t.Fatalf("the calls are %+v", calls)
+	}
+	uuid := calls.Calls[0].CallUUID
+	send(t, p, http.MethodPut, "calls/"+uuid+"/conference", map[string]any{"room": "r"}, nil)
+	send(t, p, http.MethodPatch, "participants/"+uuid, map[string]any{"muted": true}, nil)
+	expectHears(t, "muted", [][]bool{{false, true}, {false, false}}, a, b)
+	send(t, p, http.MethodDelete, "calls/"+uuid+"/conference", nil, nil)
+	expectHears(t, "out of the conference", [][]bool{{false, true}, {true, false}}, a, b)
+	a.proc.Type("/hangup")
+	b.proc.Await(`session closed|terminated`, 15*time.Second)
+	var rooms contract.ConferencesResponse
+	send(t, p, http.MethodGet, "conferences", nil, &rooms)
+	if len(rooms.Conferences) != 0 {
+		t.Errorf("there are still %+v", rooms)
+	}
+}
