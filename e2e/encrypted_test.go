@@ -15,11 +15,8 @@ import (
 	"parley/internal/voice"
 )
 
-// A phone that encrypts and one that does not talk, whoever calls, and each hears the other: with keys in SDP, and with keys
-// from a handshake.
-func TestEncryptedAndPlainPhonesTalk(t *testing.T) {
-	t.Parallel()
-	p := start(t, "encrypted", "", "--provision", provision(t, fmt.Sprintf(`tenants:
+// encryptedTenant has numbers whose phones must encrypt (1001), are plain (1002), shake hands (1003), and may encrypt (1004).
+const encryptedTenant = `tenants:
   - name: demo
     domains: [demo.local]
     default: true
@@ -27,8 +24,15 @@ func TestEncryptedAndPlainPhonesTalk(t *testing.T) {
       - {number: "1001", type: extension, password: %[1]s, options: {TServer: {srtp: required}}}
       - {number: "1002", type: extension, password: %[1]s}
       - {number: "1003", type: extension, password: %[1]s, options: {TServer: {webrtc: "true"}}}
+      - {number: "1004", type: extension, password: %[1]s, options: {TServer: {srtp: optional}}}
     persons: [{username: admin, password: the-admin-secret, roles: [system]}]
-`, nodeSecret)))
+`
+
+// A phone that encrypts and one that does not talk, whoever calls, and each hears the other: with keys in SDP, and with keys
+// from a handshake.
+func TestEncryptedAndPlainPhonesTalk(t *testing.T) {
+	t.Parallel()
+	p := start(t, "encrypted", "", "--provision", provision(t, fmt.Sprintf(encryptedTenant, nodeSecret)))
 	calls := 0
 	for number, encryption := range map[string]string{"1001": "srtp-mand", "1003": "dtls_srtp"} {
 		account := func(t *testing.T, number string, tone int) peer.Account {
@@ -68,21 +72,77 @@ func TestEncryptedAndPlainPhonesTalk(t *testing.T) {
 	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: calls})
 }
 
+// An encrypted phone that holds the other and takes it back goes on under the keys that it has, those of SDP and those of a handshake.
+func TestEncryptedPhoneHolds(t *testing.T) {
+	t.Parallel()
+	p := start(t, "encrypted-holds", "", "--provision", provision(t, fmt.Sprintf(encryptedTenant, nodeSecret)))
+	for _, c := range []struct{ encryption, number string }{{"srtp-mand", "1001"}, {"dtls_srtp", "1003"}} {
+		t.Run(c.encryption, func(t *testing.T) {
+			bob := agent(t, p, "1002", "udp")
+			bare := peer.Baresip(t, peer.Account{User: c.number, Password: nodeSecret, Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
+				Plays: sine(t, filepath.Join(t.TempDir(), "tone.wav"), 500), Encryption: c.encryption})
+			peer.BaresipRegistered(bare)
+			bare.Type("/dial sip:1002@demo.local")
+			var in *phone.Call
+			select {
+			case in = <-bob.Incoming:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("no call:\n%s", bare.Output())
+			}
+			ear := phone.OpenAudio(t)
+			if err := in.Answer(ear.Offer("sendrecv")); err != nil {
+				t.Fatal(err)
+			}
+			bare.Await(`Call established`, 20*time.Second)
+			for range 2 {
+				bare.Type("/hold")
+				bare.Await(`hold sip:`, 20*time.Second)
+				bare.Skip()
+				bare.Type("/resume")
+				bare.Await(`resume sip:`, 20*time.Second)
+				bare.Skip()
+				const second = 50 // packets
+				received, unproven := counted(t, p, `received_packets_total`), counted(t, p, `dropped_packets_total\{reason="unproven"\}`)
+				peer.Poll(t, 20*time.Second, func() error {
+					if n := counted(t, p, `received_packets_total`) - received; n < second {
+						return fmt.Errorf("%d packets came after hold", n)
+					}
+					return nil
+				})
+				if n := counted(t, p, `dropped_packets_total\{reason="unproven"\}`) - unproven; n > 2 {
+					t.Errorf("%d packets after hold were not under the keys", n)
+				}
+			}
+			bare.Type("/hangup")
+			select {
+			case <-in.Ended:
+			case <-time.After(20 * time.Second):
+				t.Errorf("the other phone was not told:\n%s", bare.Output())
+			}
+		})
+	}
+}
+
+// counted is a counter of the node's media.
+func counted(t *testing.T, p *platform, name string) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^parley_media_` + name + ` (\d+)$`).FindStringSubmatch(scrape(t, p, "sip"))
+	if m == nil {
+		t.Fatalf("/metrics has no parley_media_%s", name)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // A softphone of another maker encrypts in the same two ways, and one that would rather agree on keys in the audio itself (ZRTP)
 // talks in plain.
 func TestLinphoneEncrypts(t *testing.T) {
 	t.Parallel()
-	p := start(t, "linphone-encrypts", "", "--provision", provision(t, fmt.Sprintf(`tenants:
-  - name: demo
-    domains: [demo.local]
-    default: true
-    dns:
-      - {number: "1001", type: extension, password: %[1]s, options: {TServer: {srtp: optional}}}
-      - {number: "1002", type: extension, password: %[1]s}
-      - {number: "1003", type: extension, password: %[1]s, options: {TServer: {webrtc: "true"}}}
-    persons: [{username: admin, password: the-admin-secret, roles: [system]}]
-`, nodeSecret)))
-	for _, c := range []struct{ encryption, number string }{{"srtp", "1001"}, {"dtls", "1003"}, {"zrtp", "1001"}} {
+	p := start(t, "linphone-encrypts", "", "--provision", provision(t, fmt.Sprintf(encryptedTenant, nodeSecret)))
+	for _, c := range []struct{ encryption, number string }{{"srtp", "1004"}, {"dtls", "1003"}, {"zrtp", "1004"}} {
 		t.Run(c.encryption, func(t *testing.T) {
 			account := func(number string, tone int) peer.Account {
 				dir := t.TempDir()
@@ -188,12 +248,8 @@ func TestForgeriesAreHeardByNobody(t *testing.T) {
 		t.Errorf("%d packets were heard, want 2: %v", n, ear.Got())
 	}
 	peer.Poll(t, 10*time.Second, func() error {
-		m := regexp.MustCompile(`parley_media_dropped_packets_total\{reason="unproven"\} (\d+)`).FindStringSubmatch(scrape(t, p, "sip"))
-		if m == nil {
-			return fmt.Errorf("nothing is counted")
-		}
-		if n, err := strconv.Atoi(m[1]); err != nil || n != 2 {
-			return fmt.Errorf("%d packets (%v) are counted as not proven, want 2", n, err)
+		if n := counted(t, p, `dropped_packets_total\{reason="unproven"\}`); n != 2 {
+			return fmt.Errorf("%d packets are counted as not proven, want 2", n)
 		}
 		return nil
 	})

@@ -98,6 +98,7 @@ type DTLS struct {
 
 	mu        sync.Mutex // guards all below, and associations but for their keys
 	terms     Terms
+	shown     []byte         // the peer's certificate, nil before there are keys
 	announced netip.AddrPort // where the peer is by its SDP
 	begins    bucket
 	closed    bool
@@ -159,7 +160,7 @@ func NewDTLS(identity *Identity, t Terms, outcome func(error)) (*DTLS, error) {
 func (d *DTLS) Agree(t Terms) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if t.Setup != d.terms.Setup || !slices.Equal(t.Fingerprints, d.terms.Fingerprints) || t.ice() != d.terms.ice() {
+	if t.Setup != d.terms.Setup || t.ice() != d.terms.ice() || !d.samePeerLocked(t.Fingerprints) {
 		return ErrNewAssociation
 	}
 	if t.ice() && (t.Local != d.terms.Local || t.Remote != d.terms.Remote) {
@@ -167,6 +168,15 @@ func (d *DTLS) Agree(t Terms) error {
 	}
 	d.terms = t
 	return nil
+}
+
+// samePeerLocked tells whether fingerprints are of the peer that we know. There are phones that write the same one once in an
+// offer and twice in the next, and others that hash anew.
+func (d *DTLS) samePeerLocked(announced []Fingerprint) bool {
+	if d.shown != nil {
+		return verify(announced, [][]byte{d.shown}) == nil
+	}
+	return slices.ContainsFunc(announced, func(f Fingerprint) bool { return slices.Contains(d.terms.Fingerprints, f) })
 }
 
 // Begin tells where the peer is by its SDP, and starts the handshake with one without ICE, when that is up to us. With ICE it starts by itself, when the
@@ -285,8 +295,11 @@ func (d *DTLS) run(h *handshake, t Terms) {
 	d.mu.Unlock()
 }
 
-// keys are what a handshake agrees on.
-type keys struct{ local, remote Crypto }
+// keys are what a handshake agrees on, and with whom.
+type keys struct {
+	local, remote Crypto
+	shown         []byte // certificate
+}
 
 // won sets the keys of the first handshake of an association that has some. One that is second is nobody's.
 func (d *DTLS) won(h *handshake, k keys) error {
@@ -299,6 +312,7 @@ func (d *DTLS) won(h *handshake, k keys) error {
 		return err
 	}
 	h.of.done = true
+	d.shown = k.shown
 	d.apart.Store(d.control.done)
 	for _, o := range h.of.shakes {
 		if o != h {
@@ -331,6 +345,7 @@ func (d *DTLS) shake(h *handshake, t Terms) (*dtls.Conn, keys, error) {
 		return conn, keys{}, fmt.Errorf("DTLS without use_srtp: %w", ErrUnsupported)
 	}
 	k, err := export(&state, profile, t.Setup == Active)
+	k.shown = state.PeerCertificates[0]
 	return conn, k, err
 }
 
@@ -378,7 +393,7 @@ func export(state *dtls.State, profile dtls.SRTPProtectionProfile, client bool) 
 	if err := errors.Join(errClient, errServer); err != nil {
 		return keys{}, err
 	}
-	k := keys{Crypto{Suite: suite, Key: ofServer}, Crypto{Suite: suite, Key: ofClient}}
+	k := keys{local: Crypto{Suite: suite, Key: ofServer}, remote: Crypto{Suite: suite, Key: ofClient}}
 	if client {
 		k.local, k.remote = k.remote, k.local
 	}

@@ -359,6 +359,20 @@ func TestTermsOfReinvites(t *testing.T) {
 	if err := d.Agree(restart); err != nil || d.ice.username != restart.Local.Ufrag+":"+restart.Remote.Ufrag {
 		t.Errorf("ICE again: %v, checks are by %q", err, d.ice.username)
 	}
+	hash, _ := hashOf("sha-512")
+	anew := fingerprintOf(hash, theirs.certificate.Certificate[0])
+	for name, again := range map[string][]Fingerprint{
+		"twice": {theirs.Fingerprint(), theirs.Fingerprint()}, "beside another": {other.Fingerprint(), theirs.Fingerprint()}, "hashed anew": {anew},
+	} {
+		repeated := terms
+		repeated.Fingerprints = again
+		if name == "hashed anew" { // it takes a handshake to know that this is the same
+			d.shown = theirs.certificate.Certificate[0]
+		}
+		if err := d.Agree(repeated); err != nil {
+			t.Errorf("the same certificate, %s: %v", name, err)
+		}
+	}
 	for name, change := range map[string]func(*Terms){
 		"another certificate": func(t *Terms) { t.Fingerprints = []Fingerprint{other.Fingerprint()} },
 		"another role":        func(t *Terms) { t.Setup = Active },
