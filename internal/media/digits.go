@@ -76,29 +76,37 @@ func (l *Leg) Told(d dtmf.Digit) {
 	l.tell(notes)
 }
 
-// HearTones has keys looked for in the sound of the peer, which costs what a listener costs, or not any more. It is for peers
-// that know no telephone-events; with others it does no harm, since a press is told once.
-func (l *Leg) HearTones(on bool) {
+// Tones says when keys are looked for in the sound of a peer. That costs what a listener costs, and now and then a voice
+// sounds like a key.
+type Tones uint8
+
+// When.
+const (
+	TonesNever         Tones = iota
+	TonesWithoutEvents       // when the peer knows no telephone-events
+	TonesAlways              // a press that comes as an event too is told once
+)
+
+// HearTones says when to look for keys in the sound of the peer; before it is called they are not.
+func (l *Leg) HearTones(when Tones) {
 	l.mu.Lock()
-	stop := l.hearsTones
-	l.hearsTones = nil
-	l.mu.Unlock()
-	if stop != nil {
-		stop()
-	}
-	if !on {
-		return
-	}
-	d, err := dtmf.NewDetector(audio.Narrow, l.heardTone)
-	if err != nil {
-		return // not reached: the rate is one of the two
-	}
-	stop = l.Listen(d)
-	l.mu.Lock()
-	stop, l.hearsTones = l.hearsTones, stop
-	l.mu.Unlock()
-	if stop != nil {
-		stop() // of somebody who asked for the same
+	defer l.mu.Unlock()
+	l.tones = when
+	l.tuneLocked()
+}
+
+// tuneLocked begins or ends the search as the agreement with the peer wants it.
+func (l *Leg) tuneLocked() {
+	_, events := eventOf(l.agreed.Receive, 0)
+	want := !l.closed && (l.tones == TonesAlways || l.tones == TonesWithoutEvents && l.agreement > 0 && !events)
+	switch {
+	case want && l.toned == nil:
+		if d, err := dtmf.NewDetector(audio.Narrow, l.heardTone); err == nil { // one of the rates that it knows
+			l.toned = l.listenLocked(&l.heardBy, d)
+		}
+	case !want && l.toned != nil:
+		l.toned.leaveLocked()
+		l.toned = nil
 	}
 }
 
@@ -106,7 +114,7 @@ func (l *Leg) HearTones(on bool) {
 func (l *Leg) heardTone(d dtmf.Digit) {
 	now := l.plane.now()
 	l.mu.Lock()
-	if l.hearsTones != nil {
+	if l.toned != nil {
 		l.digitLocked(d, ByTone, now)
 	}
 	notes := l.takeNotes()

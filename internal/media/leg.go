@@ -49,7 +49,8 @@ type Leg struct {
 	player  *player
 	keys    *presser
 
-	hearsTones func() // ends the search for keys in the sound; nil while there is none
+	tones Tones     // when keys are looked for in the sound
+	toned *listener // that looks for them; nil while none does
 
 	// What goes.
 	out    numbering
@@ -211,6 +212,7 @@ func (l *Leg) Close() {
 	player := l.player
 	tell := l.endLocked(player, ErrClosed)
 	l.releaseLocked()
+	l.toned = nil
 	l.deafenLocked(l.heardBy)
 	l.deafenLocked(l.sentBy)
 	l.sayLocked(l.stream.WriteBye(l.made[:0], l.plane.now()))

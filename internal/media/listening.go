@@ -33,6 +33,7 @@ type ear struct {
 
 // listener is one who listens.
 type listener struct {
+	ear       *ear
 	to        audio.Sink
 	gone      atomic.Bool
 	resampler *audio.Resampler // from rate to that of the sink, nil while they are equal
@@ -54,6 +55,11 @@ func (l *Leg) listen(place **ear, to audio.Sink) (stop func()) {
 	if l.closed {
 		return func() {}
 	}
+	li := l.listenLocked(place, to)
+	return func() { li.leave() }
+}
+
+func (l *Leg) listenLocked(place **ear, to audio.Sink) *listener {
 	e := *place
 	if e == nil {
 		e = &ear{leg: l, place: place}
@@ -65,16 +71,22 @@ func (l *Leg) listen(place **ear, to audio.Sink) (stop func()) {
 		e.turn = l.plane.clock.Join(pace.Listen, e)
 		*place = e
 	}
-	li := &listener{to: to}
+	li := &listener{ear: e, to: to}
 	e.sinks = append(slices.Clip(e.sinks), li)
-	return func() { e.leave(li) }
+	return li
 }
 
 // leave takes a listener out, and the ear with the last.
-func (e *ear) leave(li *listener) {
+func (li *listener) leave() {
+	l := li.ear.leg
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	li.leaveLocked()
+}
+
+func (li *listener) leaveLocked() {
 	li.gone.Store(true)
-	e.leg.mu.Lock()
-	defer e.leg.mu.Unlock()
+	e := li.ear
 	e.sinks = slices.DeleteFunc(slices.Clone(e.sinks), func(o *listener) bool { return o == li })
 	if len(e.sinks) == 0 {
 		e.leg.deafenLocked(e)
@@ -132,7 +144,7 @@ func (e *ear) Tick(due time.Time) {
 			continue
 		}
 		if err := li.write(pcm, rate); err != nil {
-			e.leave(li)
+			li.leave()
 		}
 	}
 }
