@@ -61,14 +61,19 @@ const (
 // sine writes a WAV file of ten seconds of one tone.
 func sine(t *testing.T, file string, hz int) string {
 	t.Helper()
-	const samples = 10 * rate
+	return tone(t, file, hz, 10)
+}
+
+func tone(t *testing.T, file string, hz, seconds int) string {
+	t.Helper()
+	samples := seconds * rate
 	le := bits.LittleEndian
-	b := append([]byte("RIFF"), le.AppendUint32(nil, wavHeader-8+2*samples)...)
+	b := append([]byte("RIFF"), le.AppendUint32(nil, uint32(wavHeader-8+2*samples))...)
 	b = le.AppendUint32(append(b, "WAVEfmt "...), 16)
 	b = le.AppendUint16(le.AppendUint16(b, 1), 1) // PCM, one channel
 	b = le.AppendUint32(le.AppendUint32(b, rate), 2*rate)
 	b = le.AppendUint16(le.AppendUint16(b, 2), 16)
-	b = le.AppendUint32(append(b, "data"...), 2*samples)
+	b = le.AppendUint32(append(b, "data"...), uint32(2*samples))
 	for i := range samples {
 		b = le.AppendUint16(b, uint16(int16(8000*math.Sin(2*math.Pi*float64(hz)*float64(i)/rate))))
 	}

@@ -64,6 +64,37 @@ func TestFatesAreAsBadAsWanted(t *testing.T) {
 	}
 }
 
+// Losses in runs are as many as single ones, and each run is lost as a whole.
+func TestLossesInRuns(t *testing.T) {
+	const n, run = 30_000, 5
+	b := Bad{Seed: 3, Loss: 0.06, Burst: run}
+	lost := 0
+	for i := 0; i < n; i += run {
+		gone := 0
+		for j := range run {
+			if len(b.Fate(1, ToServer, uint64(i+j))) == 0 {
+				gone++
+			}
+		}
+		if gone != 0 && gone != run {
+			t.Fatalf("%d of the %d datagrams from %d are lost", gone, run, i)
+		}
+		lost += gone
+	}
+	if got := float64(lost) / n; math.Abs(got-0.06) > 0.01 {
+		t.Errorf("%.3f lost, want 0.06", got)
+	}
+}
+
+func TestASlowClock(t *testing.T) {
+	b := Bad{Drift: 300 * time.Microsecond}
+	for _, n := range []uint64{0, 1, 1000} {
+		if fate := b.Fate(0, ToServer, n); !slices.Equal(fate, []time.Duration{time.Duration(n) * b.Drift}) {
+			t.Errorf("datagram %d arrives after %v", n, fate)
+		}
+	}
+}
+
 // echo is a server that sends everything back.
 func echo(t *testing.T) netip.AddrPort {
 	t.Helper()

@@ -23,6 +23,7 @@ type Relay struct {
 	peers   map[netip.AddrPort]*peer
 	flying  map[*time.Timer]struct{}
 	closed  bool
+	watch   func(d Direction, b []byte, at time.Time)
 	readers sync.WaitGroup
 
 	counts [2]counts // by direction
@@ -51,6 +52,13 @@ func Start(server netip.AddrPort, bad Bad) (*Relay, error) {
 
 // Address is where peers send to.
 func (r *Relay) Address() string { return r.front.LocalAddr().String() }
+
+// Watch has fn called with each datagram as it goes on, from the goroutine that sends it, in the order of arrival.
+func (r *Relay) Watch(fn func(d Direction, b []byte, at time.Time)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watch = fn
+}
 
 // Counts tells how many datagrams were sent into one direction, and how many of them were lost or doubled.
 func (r *Relay) Counts(d Direction) (sent, lost, doubled uint64) {
@@ -164,6 +172,12 @@ func (r *Relay) later(after time.Duration, do func()) {
 
 // deliver writes to the other end; who is not there loses it.
 func (r *Relay) deliver(p *peer, d Direction, b []byte) {
+	r.mu.Lock()
+	watch := r.watch
+	r.mu.Unlock()
+	if watch != nil {
+		watch(d, b, time.Now())
+	}
 	if d == ToServer {
 		_, _ = p.back.Write(b)
 		return

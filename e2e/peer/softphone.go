@@ -46,6 +46,7 @@ func Baresip(t testing.TB, a Account) *Process {
 		mode += ";mediaenc=" + a.Encryption
 	}
 	write(t, filepath.Join(dir, "config"), `module_path /usr/lib/baresip/modules
+rtp_stats yes
 module stdio.so
 module g711.so
 module_tmp uuid.so

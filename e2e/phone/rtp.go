@@ -29,7 +29,11 @@ type Audio struct {
 	ts   uint32
 	got  []Packet
 	rtcp [][]byte
-	wg   sync.WaitGroup
+	sr   struct { // the last sender report that came: the middle of its NTP time, and when it came
+		middle uint32
+		at     time.Time
+	}
+	wg sync.WaitGroup
 }
 
 // Packet is one RTP packet that came.
@@ -41,6 +45,7 @@ type Packet struct {
 	Marker  bool
 	Payload []byte
 	From    net.Addr
+	At      time.Time
 }
 
 // OpenAudio opens an end; it closes with the test.
@@ -82,13 +87,16 @@ func (a *Audio) packet(b []byte, from net.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.got = append(a.got, Packet{Type: int(b[1] & 0x7f), Marker: b[1]&0x80 != 0, Seq: binary.BigEndian.Uint16(b[2:]),
-		Time: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Payload: b[12:], From: from})
+		Time: binary.BigEndian.Uint32(b[4:]), SSRC: binary.BigEndian.Uint32(b[8:]), Payload: b[12:], From: from, At: time.Now()})
 }
 
 func (a *Audio) report(b []byte, _ net.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rtcp = append(a.rtcp, b)
+	if len(b) >= 28 && b[1] == 200 {
+		a.sr.middle, a.sr.at = binary.BigEndian.Uint32(b[10:]), time.Now()
+	}
 }
 
 // Got is what came so far.
@@ -193,6 +201,59 @@ func (a *Audio) Report(to *net.UDPAddr) {
 	b = binary.BigEndian.AppendUint32(append(b, 0x81, 202, 0, 3), a.ssrc)
 	b = append(append(append(b, 1, byte(len(name))), name...), 0, 0, 0)
 	a.write(a.ctrl, b, to)
+}
+
+// Loss is how many packets of the stream that comes were lost of those that should have come (RFC 3550 A.3), as the highest
+// number tells. The stream must be one, and shorter than its numbers.
+func (a *Audio) Loss() (lost, expected int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return loss(a.got)
+}
+
+func loss(got []Packet) (lost, expected int) {
+	if len(got) == 0 {
+		return 0, 0
+	}
+	seen, high := map[uint16]bool{}, uint16(0)
+	for _, p := range got {
+		seen[p.Seq] = true
+		if ahead := p.Seq - got[0].Seq; ahead < 1<<15 {
+			high = max(high, ahead)
+		}
+	}
+	return int(high) + 1 - len(seen), int(high) + 1
+}
+
+// ReportHeard sends a receiver report about what came (RFC 3550 §6.4.2): losses, jitter of A.8, and the answer to the last
+// sender report.
+func (a *Audio) ReportHeard(to *net.UDPAddr) {
+	a.mu.Lock()
+	got, sr := slices.Clone(a.got), a.sr
+	a.mu.Unlock()
+	if len(got) == 0 {
+		return
+	}
+	lost, expected := loss(got)
+	held := uint32(0)
+	if !sr.at.IsZero() {
+		held = uint32(time.Since(sr.at) * 65536 / time.Second)
+	}
+	b := binary.BigEndian.AppendUint32([]byte{0x81, 201, 0, 7}, a.ssrc)
+	for _, word := range []uint32{got[0].SSRC, uint32(lost) & 0xffffff, uint32(got[0].Seq) + uint32(expected) - 1, uint32(Jitter(got) * 8), sr.middle, held} {
+		b = binary.BigEndian.AppendUint32(b, word)
+	}
+	a.write(a.ctrl, b, to)
+}
+
+// Jitter of packets of 8,000 ticks a second, in milliseconds, as RFC 3550 A.8 computes it.
+func Jitter(got []Packet) (ms float64) {
+	for i := 1; i < len(got); i++ {
+		spacing := got[i].At.Sub(got[i-1].At).Seconds() * 1000
+		d := spacing - float64(int32(got[i].Time-got[i-1].Time))/8
+		ms += (max(d, -d) - ms) / 16
+	}
+	return ms
 }
 
 func (a *Audio) header(pt byte, marker bool, ts uint32) []byte {

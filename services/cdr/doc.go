@@ -31,6 +31,6 @@
 // Rows a batch and a page, length of numbers and names (cdrs.MaxText), length of what may be asked. An export of any
 // length holds one page in memory.
 //
-// Not here: what a record says (services/sip), the events of a call (stream CALLS), quality of the voice
-// (services/quality), pages (web).
+// Not here: what a record says (services/sip), the events of a call (stream CALLS) and those of its voice (QUALITY),
+// pages (web).
 package cdr
