@@ -60,7 +60,6 @@ func (l *Leg) Agree(a Agreement) error {
 	}
 	l.agreed, l.format, l.mapped, l.recode = a, sdp.Format{}, mapping{}, nil
 	l.agreement++
-	l.tuneLocked()
 	l.stream.Agree(a.Receive, a.Send, a.Reports)
 	if l.talkingLocked() && !talked {
 		l.expectFrom(now)

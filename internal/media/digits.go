@@ -76,35 +76,17 @@ func (l *Leg) Told(d dtmf.Digit) {
 	l.tell(notes)
 }
 
-// Tones says when keys are looked for in the sound of a peer. That costs what a listener costs, and now and then a voice
-// sounds like a key.
-type Tones uint8
-
-// When.
-const (
-	TonesNever         Tones = iota
-	TonesWithoutEvents       // when the peer knows no telephone-events
-	TonesAlways              // a press that comes as an event too is told once
-)
-
-// HearTones says when to look for keys in the sound of the peer; before it is called they are not.
-func (l *Leg) HearTones(when Tones) {
+// HearTones begins or ends looking for keys in the sound of the peer. That costs what a listener costs, and now and then a
+// voice sounds like a key, so it is for peers that know no telephone-events. A press that comes as both is told once.
+func (l *Leg) HearTones(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tones = when
-	l.tuneLocked()
-}
-
-// tuneLocked begins or ends the search as the agreement with the peer wants it.
-func (l *Leg) tuneLocked() {
-	_, events := eventOf(l.agreed.Receive, 0)
-	want := !l.closed && (l.tones == TonesAlways || l.tones == TonesWithoutEvents && l.agreement > 0 && !events)
-	switch {
-	case want && l.toned == nil:
+	switch on = on && !l.closed; {
+	case on && l.toned == nil:
 		if d, err := dtmf.NewDetector(audio.Narrow, l.heardTone); err == nil { // one of the rates that it knows
 			l.toned = l.listenLocked(&l.heardBy, d)
 		}
-	case !want && l.toned != nil:
+	case !on && l.toned != nil:
 		l.toned.leaveLocked()
 		l.toned = nil
 	}

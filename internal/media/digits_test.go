@@ -91,15 +91,15 @@ func TestKeysInTheSoundAreHeardWhenAskedFor(t *testing.T) {
 	port, _ := l.Ports()
 	k := ph.talker(t, port, formatA)
 	k.say(keySound(t, "12")) // nobody listens
-	l.HearTones(TonesAlways)
-	l.HearTones(TonesAlways)
+	l.HearTones(true)
+	l.HearTones(true)
 	k.say(keySound(t, "4711#A"))
 	for _, key := range []byte("4711#A") {
 		if d := waitFor(t, digits); d.Key != key || d.How != ByTone || d.Duration < 60*time.Millisecond || d.Duration > 140*time.Millisecond {
 			t.Errorf("%+v, want the tone of %q", d, key)
 		}
 	}
-	l.HearTones(TonesNever)
+	l.HearTones(false)
 	k.say(keySound(t, "56"))
 	ph.header.Timestamp += 8000
 	ph.send(ph.rtp, port, ph.next(101, []byte{9, 0x8A, 3, 32}))
@@ -111,37 +111,13 @@ func TestKeysInTheSoundAreHeardWhenAskedFor(t *testing.T) {
 	}
 }
 
-func TestTonesAreLookedForWhereThereAreNoEvents(t *testing.T) {
-	digits := make(chan Digit, 10)
-	l, ph := openLeg(t, startPlane(t, testConfig(), newDriver), Hooks{Digit: func(d Digit) { digits <- d }}), newPhone(t, 0xA)
-	l.HearTones(TonesWithoutEvents)
-	listening := func() int { return l.plane.clock.Stats().Listening }
-	if listening() != 0 {
-		t.Error("tones are looked for before anything was agreed")
-	}
-	agree(t, l, ph.speaks(formatU, formatEvent))
-	if listening() != 0 {
-		t.Error("tones are looked for beside events")
-	}
-	agree(t, l, ph.speaks(formatU))
-	port, _ := l.Ports()
-	k := ph.talker(t, port, formatU)
-	k.say(keySound(t, "0"))
-	if d := waitFor(t, digits); d.Key != '0' || d.How != ByTone {
-		t.Errorf("%+v, want the tone of 0", d)
-	}
-	agree(t, l, ph.speaks(formatU, formatEvent))
-	if listening() != 0 {
-		t.Error("tones are looked for still")
-	}
-	agree(t, l, ph.speaks(formatU))
+func TestTonesOfAClosedLeg(t *testing.T) {
+	l, _, _ := played(t, formatU)
+	l.HearTones(true)
 	l.Close()
-	if listening() != 0 {
-		t.Error("tones are looked for when the leg is closed")
-	}
-	l.HearTones(TonesAlways)
-	if listening() != 0 {
-		t.Error("tones are looked for on a closed leg")
+	l.HearTones(true)
+	if n := l.plane.clock.Stats().Listening; n != 0 {
+		t.Errorf("%d listen to a closed leg", n)
 	}
 }
 
@@ -150,7 +126,7 @@ func TestTonesAndEventsOfOnePressAreOne(t *testing.T) {
 	l, ph := openLeg(t, startPlane(t, testConfig(), newDriver), Hooks{Digit: func(d Digit) { digits <- d }}), newPhone(t, 0xA)
 	agree(t, l, ph.speaks(formatU, formatEvent))
 	port, _ := l.Ports()
-	l.HearTones(TonesAlways)
+	l.HearTones(true)
 	k := ph.talker(t, port, formatU)
 	for range 2 { // 33: the sound of each, and its event
 		pcm := keySound(t, "3")

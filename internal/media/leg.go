@@ -49,8 +49,7 @@ type Leg struct {
 	player  *player
 	keys    *presser
 
-	tones Tones     // when keys are looked for in the sound
-	toned *listener // that looks for them; nil while none does
+	toned *listener // looks for keys in the sound; nil while none does
 
 	// What goes.
 	out    numbering
