@@ -27,8 +27,8 @@ const origins = "sipproxy: {origins: [\"127.0.0.1:*\"]}\n"
 type webPhone struct{ *window }
 
 // openWebPhone starts a browser whose page registers as a number and says a tone of that many Hz in its calls. algorithm
-// is the one that it answers challenges with.
-func openWebPhone(t *testing.T, p *platform, number, algorithm string, tone int) *webPhone {
+// is the one that it answers challenges with; hides says that it does not tell its addresses.
+func openWebPhone(t *testing.T, p *platform, number, algorithm string, tone int, hides bool) *webPhone {
 	t.Helper()
 	pages := httptest.NewServer(http.FileServer(http.Dir("testdata/browser")))
 	t.Cleanup(pages.Close)
@@ -41,7 +41,7 @@ func openWebPhone(t *testing.T, p *platform, number, algorithm string, tone int)
 	w.open("/")
 	w.sees("#state", "loaded")
 	account, err := json.Marshal(map[string]any{"url": "wss://" + p.sip("wss"), "user": number, "password": p.printedPassword(number),
-		"domain": "demo.local", "algorithm": algorithm, "tone": tone})
+		"domain": "demo.local", "algorithm": algorithm, "tone": tone, "hides": hides})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,15 +117,16 @@ func TestBrowserAndPhoneTalk(t *testing.T) {
 	t.Parallel()
 	p := start(t, "browser", origins)
 	for _, c := range []struct {
-		name, algorithm string
-		browserCalls    bool
-	}{{"browser calls phone", "SHA-256", true}, {"phone calls browser", "MD5", false}} {
+		name, algorithm     string
+		browserCalls, hides bool
+	}{{"browser calls phone", "SHA-256", true, false}, {"phone calls browser", "MD5", false, false},
+		{"hidden browser calls phone", "SHA-256", true, true}, {"phone calls hidden browser", "SHA-256", false, true}} {
 		t.Run(c.name, func(t *testing.T) {
 			heard := t.TempDir()
 			bare := peer.Baresip(t, peer.Account{User: "1002", Password: p.printedPassword("1002"), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
 				Plays: sine(t, filepath.Join(heard, "tone.wav"), 500), Heard: heard, Answer: true})
 			peer.BaresipRegistered(bare)
-			browser := openWebPhone(t, p, "1001", c.algorithm, 900)
+			browser := openWebPhone(t, p, "1001", c.algorithm, 900, c.hides)
 			if c.browserCalls {
 				browser.run(`phone.call("1002")`)
 			} else {
@@ -151,7 +152,7 @@ func TestBrowserAndPhoneTalk(t *testing.T) {
 		})
 	}
 	t.Run("browser calls browser", func(t *testing.T) {
-		a, b := openWebPhone(t, p, "1001", "SHA-256", 900), openWebPhone(t, p, "1003", "SHA-256", 500)
+		a, b := openWebPhone(t, p, "1001", "SHA-256", 900, false), openWebPhone(t, p, "1003", "SHA-256", 500, true)
 		a.run(`phone.call("1003")`)
 		a.becomes("talking")
 		b.becomes("talking")
@@ -163,7 +164,7 @@ func TestBrowserAndPhoneTalk(t *testing.T) {
 		b.run("phone.hangUp()")
 		a.becomes("over")
 	})
-	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 3})
+	awaitRecords(t, p, map[voice.Outcome]int{voice.OutcomeAnswered: 5})
 }
 
 // A browser that a desk phone puts on hold hears music and then the phone again, over the association that stands; strangers who
@@ -175,7 +176,7 @@ func TestBrowserIsHeldAndFlooded(t *testing.T) {
 	bare := peer.Baresip(t, peer.Account{User: "1002", Password: p.printedPassword("1002"), Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
 		Plays: sine(t, filepath.Join(heard, "tone.wav"), 500), Heard: heard})
 	peer.BaresipRegistered(bare)
-	browser := openWebPhone(t, p, "1001", "SHA-256", 900)
+	browser := openWebPhone(t, p, "1001", "SHA-256", 900, true)
 	bare.Type("/dial sip:1001@demo.local")
 	bare.Await(`Call established`, 20*time.Second)
 	browser.becomes("talking")

@@ -24,6 +24,7 @@ export class Phone {
   async start(account) {
     try {
       this.tone = account.tone;
+      this.hides = account.hides;
       this.line = new Line(account, (m) => this.request(m).catch((e) => this.fail(e)), (text) => this.log(text));
       await this.line.open();
       await this.line.register();
@@ -81,7 +82,8 @@ export class Phone {
     await this.connection.setLocalDescription(description);
     if (this.connection.iceGatheringState !== "complete")
       await new Promise((done) => (this.connection.onicegatheringstatechange = () => this.connection.iceGatheringState === "complete" && done()));
-    return this.connection.localDescription.sdp;
+    const sdp = this.connection.localDescription.sdp;
+    return this.hides ? hidden(sdp) : sdp;
   }
 
   async call(number) {
@@ -156,3 +158,7 @@ export class Phone {
     this.line.send(answer);
   }
 }
+
+// hidden is a description that does not tell where the browser is, as that of a page that may not use a microphone: of such a
+// page's addresses only names of multicast DNS are told, which mean nothing to a server.
+const hidden = (sdp) => sdp.replace(/^m=audio \d+/m, "m=audio 9").replace(/^c=.*$/m, "c=IN IP4 0.0.0.0").replace(/^a=candidate:(\S+ \d \S+ \d+) \S+/gm, "a=candidate:$1 b3c9d7c4-0000-4000-8000-5f0a2f6f0a11.local");
