@@ -66,16 +66,22 @@ func sine(t *testing.T, file string, hz int) string {
 
 func tone(t *testing.T, file string, hz, seconds int) string {
 	t.Helper()
+	return toneAt(t, file, hz, seconds, rate)
+}
+
+// toneAt writes one with so many samples a second.
+func toneAt(t *testing.T, file string, hz, seconds, rate int) string {
+	t.Helper()
 	samples := seconds * rate
 	le := bits.LittleEndian
 	b := append([]byte("RIFF"), le.AppendUint32(nil, uint32(wavHeader-8+2*samples))...)
 	b = le.AppendUint32(append(b, "WAVEfmt "...), 16)
 	b = le.AppendUint16(le.AppendUint16(b, 1), 1) // PCM, one channel
-	b = le.AppendUint32(le.AppendUint32(b, rate), 2*rate)
+	b = le.AppendUint32(le.AppendUint32(b, uint32(rate)), uint32(2*rate))
 	b = le.AppendUint16(le.AppendUint16(b, 2), 16)
 	b = le.AppendUint32(append(b, "data"...), uint32(2*samples))
 	for i := range samples {
-		b = le.AppendUint16(b, uint16(int16(8000*math.Sin(2*math.Pi*float64(hz)*float64(i)/rate))))
+		b = le.AppendUint16(b, uint16(int16(8000*math.Sin(2*math.Pi*float64(hz)*float64(i)/float64(rate)))))
 	}
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)

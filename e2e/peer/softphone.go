@@ -22,6 +22,8 @@ type Account struct {
 	Heard  string // folder the phone writes what it hears to, see [Heard]; "" = nowhere
 	Answer bool   // the phone answers calls by itself
 
+	Codecs     string // of baresip, as in PCMA/8000; "" = G.711
+	IPv6       bool   // baresip is reached at ::1
 	Encryption string // of baresip's audio: srtp, srtp-mand or dtls_srtp; of linphone's: srtp, dtls or zrtp; "" = none
 }
 
@@ -45,6 +47,14 @@ func Baresip(t testing.TB, a Account) *Process {
 		audio += "module " + module + ".so\n"
 		mode += ";mediaenc=" + a.Encryption
 	}
+	if a.Codecs != "" {
+		audio += "module g722.so\n"
+		mode += ";audio_codecs=" + a.Codecs
+	}
+	listen := "127.0.0.1:0"
+	if a.IPv6 {
+		listen = "[::1]:0\nnet_af ipv6"
+	}
 	write(t, filepath.Join(dir, "config"), `module_path /usr/lib/baresip/modules
 rtp_stats yes
 module stdio.so
@@ -52,7 +62,7 @@ module g711.so
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
-sip_listen 127.0.0.1:0
+sip_listen `+listen+`
 sip_cafile `+a.CA+`
 `+audio)
 	write(t, filepath.Join(dir, "accounts"), fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60%s\n",
