@@ -81,8 +81,12 @@ type past struct {
 	}
 }
 
-// spoken are the codecs that legs can be joined with when their own differ, best first.
-var spoken = []sdp.Format{{Type: 0, Encoding: "PCMU", Clock: 8000}, {Type: 8, Encoding: "PCMA", Clock: 8000}, {Type: 9, Encoding: "G722", Clock: 8000}}
+// spoken are the codecs that legs can be joined with when their own differ, best first, and digits, which a leg turns into
+// tones for a peer that has none.
+var spoken = []sdp.Format{
+	{Type: 0, Encoding: "PCMU", Clock: 8000}, {Type: 8, Encoding: "PCMA", Clock: 8000}, {Type: 9, Encoding: "G722", Clock: 8000},
+	{Type: 101, Encoding: sdp.TelephoneEvent, Clock: 8000, Params: "0-15"},
+}
 
 // through tells whether the media goes through the node.
 func (a *audio) through() bool { return a.host != nil }

@@ -164,8 +164,8 @@ func TestBrowserAndPhoneRing(t *testing.T) {
 	s.phones["1002"][0].Transport = "ws"
 	in := s.call("1002")
 	b, c := s.last("INVITE", "b"), s.last("INVITE", "c")
-	if one, other := string(b.req.Body()), string(c.req.Body()); !strings.Contains(one, "UDP/TLS/RTP/SAVPF 0 8 9\r\n") || !strings.Contains(one, "a=ice-lite") ||
-		!strings.Contains(one, "typ host") || !strings.Contains(one, "a=setup:actpass") || !strings.Contains(other, "RTP/AVP 0 8 9\r\n") || strings.Contains(other, "fingerprint") {
+	if one, other := string(b.req.Body()), string(c.req.Body()); !strings.Contains(one, "UDP/TLS/RTP/SAVPF 0 8 9 101\r\n") || !strings.Contains(one, "a=ice-lite") ||
+		!strings.Contains(one, "typ host") || !strings.Contains(one, "a=setup:actpass") || !strings.Contains(other, "RTP/AVP 0 8 9 101\r\n") || strings.Contains(other, "fingerprint") {
 		t.Errorf("the browser is offered\n%s\nthe phone\n%s", one, other)
 	}
 	b.answer(200, strings.Replace(browserSays("active"), "111 0", "0", 1))
@@ -191,7 +191,7 @@ func TestLateOfferOfBrowser(t *testing.T) {
 	in := s.call("1002")
 	b := s.last("INVITE", "b")
 	b.answer(200, browserSays("actpass"))
-	if got := summary(in.last.Body()); got != "audio 20000 RTP/AVP 111 0 8 9 sendrecv" {
+	if got := summary(in.last.Body()); got != "audio 20000 RTP/AVP 111 0 8 9 101 sendrecv" {
 		t.Errorf("the caller is offered %s", got)
 	}
 	s.callerSays("ACK", 1, sounds("192.0.2.9", 4000, "RTP/AVP", "8"))
@@ -232,7 +232,7 @@ func TestSRTPOption(t *testing.T) {
 			s.phone("1002", "b")
 			in := s.call("1002")
 			b := s.last("INVITE", "b")
-			if body := string(b.req.Body()); !strings.Contains(body, " "+c.profile+" 0 8 9\r\n") || strings.Contains(body, "a=crypto:") != c.keys {
+			if body := string(b.req.Body()); !strings.Contains(body, " "+c.profile+" 0 8 9 101\r\n") || strings.Contains(body, "a=crypto:") != c.keys {
 				t.Errorf("the phone is offered\n%s", body)
 			}
 			b.answer(200, c.answer)

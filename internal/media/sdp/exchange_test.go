@@ -12,7 +12,7 @@ import (
 )
 
 // can is what a node of these tests goes between.
-var can = []Format{pcma, pcmu, g722}
+var can = []Format{pcma, pcmu, g722, {Type: 101, Encoding: TelephoneEvent, Clock: 8000, Params: "0-15"}}
 
 const head = "v=0\r\no=a 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
 
@@ -97,17 +97,19 @@ func TestBetweenTwoPhones(t *testing.T) {
 		told          string   // formats that the second was offered
 		back          string   // formats that the first was answered, "" = nothing fits
 	}{
-		"one codec":                {[]string{"m=audio 4000 RTP/AVP 0"}, []string{"m=audio 5000 RTP/AVP 0"}, "0 8 9", "0"},
-		"the second likes another": {[]string{"m=audio 4000 RTP/AVP 0 8"}, []string{"m=audio 5000 RTP/AVP 8 0"}, "0 8 9", "8 0"},
-		"none in common":           {[]string{"m=audio 4000 RTP/AVP 8 101", dtmf}, []string{"m=audio 5000 RTP/AVP 9 101", dtmf}, "8 101 0 9", "8 101"},
-		"digits with one only":     {[]string{"m=audio 4000 RTP/AVP 8 101", dtmf}, []string{"m=audio 5000 RTP/AVP 9"}, "8 101 0 9", "8"},
-		"a codec we do not know":   {[]string{"m=audio 4000 RTP/AVP 18"}, []string{"m=audio 5000 RTP/AVP 18"}, "18", "18"},
-		"known and unknown":        {[]string{"m=audio 4000 RTP/AVP 18 8"}, []string{"m=audio 5000 RTP/AVP 18"}, "18 8 0 9", "18"},
-		"unknown, and not common":  {[]string{"m=audio 4000 RTP/AVP 18"}, []string{"m=audio 5000 RTP/AVP 8"}, "18", ""},
+		"one codec":                         {[]string{"m=audio 4000 RTP/AVP 0"}, []string{"m=audio 5000 RTP/AVP 0"}, "0 8 9 101", "0"},
+		"the second likes another":          {[]string{"m=audio 4000 RTP/AVP 0 8"}, []string{"m=audio 5000 RTP/AVP 8 0"}, "0 8 9 101", "8 0"},
+		"none in common":                    {[]string{"m=audio 4000 RTP/AVP 8 101", dtmf}, []string{"m=audio 5000 RTP/AVP 9 101", dtmf}, "8 101 0 9", "8 101"},
+		"digits with one only":              {[]string{"m=audio 4000 RTP/AVP 8 101", dtmf}, []string{"m=audio 5000 RTP/AVP 9"}, "8 101 0 9", "8 101"},
+		"digits with the other only":        {[]string{"m=audio 4000 RTP/AVP 8"}, []string{"m=audio 5000 RTP/AVP 8 101", dtmf}, "8 0 9 101", "8"},
+		"digits and a codec we do not know": {[]string{"m=audio 4000 RTP/AVP 18 8 101", dtmf}, []string{"m=audio 5000 RTP/AVP 18"}, "18 8 101 0 9", "18"},
+		"a codec we do not know":            {[]string{"m=audio 4000 RTP/AVP 18"}, []string{"m=audio 5000 RTP/AVP 18"}, "18", "18"},
+		"known and unknown":                 {[]string{"m=audio 4000 RTP/AVP 18 8"}, []string{"m=audio 5000 RTP/AVP 18"}, "18 8 0 9 101", "18"},
+		"unknown, and not common":           {[]string{"m=audio 4000 RTP/AVP 18"}, []string{"m=audio 5000 RTP/AVP 8"}, "18", ""},
 		"the answer has its own numbers": {[]string{"m=audio 4000 RTP/AVP 96 0", "a=rtpmap:96 opus/48000/2"}, []string{"m=audio 5000 RTP/AVP 111", "a=rtpmap:111 opus/48000/2"},
-			"96 0 8 9", "96"},
+			"96 0 8 9 101", "96"},
 		"modes that do not fit": {[]string{"m=audio 4000 RTP/AVP 97 0", "a=rtpmap:97 AMR/8000", "a=fmtp:97 octet-align=1"}, []string{"m=audio 5000 RTP/AVP 98 0", "a=rtpmap:98 AMR/8000"},
-			"97 0 8 9", "0"},
+			"97 0 8 9 101", "0"},
 		"wishes that differ": {[]string{"m=audio 4000 RTP/AVP 18", "a=fmtp:18 annexb=no"}, []string{"m=audio 5000 RTP/AVP 18", "a=fmtp:18 annexb=yes"}, "18", "18"},
 	} {
 		first, _ := mustParse(t, body(c.offer...)).Audio()

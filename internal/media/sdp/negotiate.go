@@ -40,7 +40,7 @@ func digitsOf(list []Format) []Format {
 }
 
 // Widen is what one side is offered when the other can receive said: all of it, in its order, whether we know it or not,
-// since what both can do passes untouched; then what we can go between, if there is anything in said that we can.
+// since what both can do passes untouched; then what we can go between, digits too, if there is anything in said that we can.
 func Widen(said, can []Format) []Format {
 	out := slices.Clone(said)
 	if !slices.ContainsFunc(said, func(f Format) bool { return f.Speech() && contains(can, &f) }) {
@@ -88,7 +88,8 @@ func Take(offered, answer []Format) (Taken, error) {
 }
 
 // Back is what a side is answered whose offer was offer, when the other side, which was offered Widen(offer, can), took t:
-// what both can do; else the first of its formats that we can go between, with the digits that both can do.
+// what both can do; else the first of its formats that we can go between. Its digits are taken even when the other side has
+// none, since we can turn them into tones where we can code the sound that they go into.
 func Back(offer []Format, t Taken, can []Format) ([]Format, error) {
 	var out []Format
 	for n, at := range t.index {
@@ -98,16 +99,21 @@ func Back(offer []Format, t Taken, can []Format) ([]Format, error) {
 			out = append(out, f)
 		}
 	}
-	if anySpeech(out) {
+	between := slices.ContainsFunc(t.Send, func(f Format) bool { return f.Speech() && contains(can, &f) })
+	if !anySpeech(out) {
+		at := slices.IndexFunc(offer, func(f Format) bool { return f.Speech() && contains(can, &f) })
+		if at < 0 || !between {
+			return nil, ErrNoFormat
+		}
+		out = digitsOf(slices.Insert(out, 0, offer[at]))
+	}
+	if !between || slices.ContainsFunc(out, func(f Format) bool { return f.is(TelephoneEvent) }) {
 		return out, nil
 	}
-	if !slices.ContainsFunc(t.Send, func(f Format) bool { return contains(can, &f) }) {
-		return nil, ErrNoFormat
-	}
 	for i := range offer {
-		if f := offer[i]; f.Speech() && contains(can, &f) {
-			return digitsOf(slices.Insert(out, 0, f)), nil
+		if offer[i].is(TelephoneEvent) {
+			out = append(out, offer[i])
 		}
 	}
-	return nil, ErrNoFormat
+	return digitsOf(out), nil
 }
