@@ -223,8 +223,9 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 	return sip.New(sip.Options{
 		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof, Locator: names,
 		Prompts: prompts, Recordings: cmp.Or(n.cfg.Media.Recordings, filepath.Join(n.dir.path, "recordings")),
-		Changed:  n.record.renew,
-		Registry: s.reg, Health: s.health, Log: s.log,
+		Announced: filepath.Join(n.dir.path, "announcements"),
+		Changed:   n.record.renew,
+		Registry:  s.reg, Health: s.health, Log: s.log,
 	})
 }
 

@@ -55,6 +55,10 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 
 // answer passes the 2xx to the caller.
 func (c *call) answer(b *branch, e *early, res *sip.Response) {
+	if c.desk != nil {
+		c.takenBy(b, e, res)
+		return
+	}
 	out := c.legs[caller].respond(c.invite, 200, "OK")
 	passResponse(res, out)
 	said := res
@@ -129,10 +133,17 @@ func (c *call) acked(s side, req *sip.Request) {
 	if c.phase == over {
 		return
 	}
+	if s == caller && c.awaited {
+		if err := c.heardAlone(req); err != nil {
+			c.hangUp("the caller's phone did not say where it hears: "+err.Error(), "system", outcome{status: 200, as: voice.OutcomeFailed})
+			return
+		}
+	}
+	if c.taken && c.cfg.Silence > 0 {
+		c.audio.ends[caller].leg.Watch(c.cfg.Silence)
+	}
 	if c.phase == answered {
-		c.phase = talking
-		c.show()
-		c.watchAudio()
+		c.confirmed()
 		defer c.settle()
 	}
 	other := s.other()
@@ -143,6 +154,13 @@ func (c *call) acked(s side, req *sip.Request) {
 		c.owed = false
 		c.renew(caller, true)
 	}
+}
+
+// confirmed is a call whose two sides have each other.
+func (c *call) confirmed() {
+	c.phase = talking
+	c.show()
+	c.watchAudio()
 }
 
 // confirm acknowledges the 2xx of a side, with the answer that the other side's ACK may hold.

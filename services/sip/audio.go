@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/media"
 	sound "parley/internal/media/audio"
+	"parley/internal/media/dtmf"
 	"parley/internal/media/quality"
 	"parley/internal/media/sdp"
 	"parley/internal/media/secure"
@@ -25,6 +26,8 @@ type mediaLeg interface {
 	Ports() (rtp, rtcp uint16)
 	Play(src sound.Source, done func(error)) (stop func())
 	Listen(to sound.Sink) (stop func())
+	Told(dtmf.Digit)
+	HearTones(on bool)
 	Watch(time.Duration)
 	Figures() quality.Figures
 	Close()
@@ -397,7 +400,7 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	if c.audio.through() || !first && !offer || c.mayGoDirectly(from, s) {
 		return nil
 	}
-	legs, host, err := c.w.mediaLegs(func() { c.must(c.silent) })
+	legs, host, err := c.w.mediaLegs(func() { c.must(c.silent) }, func(key byte) { c.post(func() { c.key(key) }) })
 	if err != nil || legs[caller] == nil {
 		return err
 	}
@@ -454,6 +457,7 @@ func (c *call) isHeld(s side) bool { return c.audio != nil && c.audio.held(s) }
 var (
 	errNoAudio = errors.New("no audio over RTP that could be carried")
 	errNoOffer = errors.New("an answer to nothing that was offered")
+	errNoMedia = voice.Errorf(voice.ErrUnavailable, "this node carries no audio")
 )
 
 // badMedia is the answer to a body that cannot be carried.

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type phase int
 
 const (
 	routing  phase = iota // nobody has been called yet
+	queued                // at a route point, and nobody is being called
 	alerting              // some place is being called
 	answered              // the 200 went to the caller, whose ACK is awaited
 	talking
@@ -121,7 +123,13 @@ type call struct {
 	times struct{ start, ring, answer time.Time }
 	left  bool // out of the tables
 
-	inRoom  bool // its parties are in a conference
+	inRoom  bool          // its parties are in a conference
+	desk    *desk         // the route point it is at; nil = none
+	queue   string        // the route point it was at last
+	waited  time.Duration // at route points
+	taken   bool          // the caller was answered there, and has nobody to talk to yet
+	awaited bool          // his ACK has the answer to an offer of ours
+
 	hearing hearing
 	view    atomic.Pointer[contract.LiveCall]
 }
@@ -142,6 +150,7 @@ type outcome struct {
 	reason string
 	res    *sip.Response // of the place called; nil when the answer is ours
 	header string        // Reason of the BYEs, when there is a better one than the words
+	as     voice.Outcome // of a call that ended at a route point, where the status does not say
 }
 
 // begin routes the call.
@@ -177,7 +186,7 @@ func (c *call) route(number string) {
 				return
 			}
 			if err != nil {
-				c.fail(outcome{status: 503, reason: "no dial plan answers"})
+				c.noWay(outcome{status: 503, reason: "no dial plan answers"})
 				return
 			}
 			c.follow(plan)
@@ -200,10 +209,12 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 			c.id.kind = voice.CallOutbound
 		}
 		c.leaveByTrunk(plan.Trunks)
+	case contract.RoutePoint:
+		c.toQueue()
 	case contract.RouteReject:
-		c.fail(outcome{status: plan.Status, reason: plan.Reason})
+		c.noWay(outcome{status: plan.Status, reason: plan.Reason})
 	default:
-		c.fail(outcome{status: 480, reason: "nothing serves " + string(plan.Kind) + " " + plan.Number + " yet"})
+		c.noWay(outcome{status: 480, reason: "nothing serves " + string(plan.Kind) + " " + plan.Number + " yet"})
 	}
 }
 
@@ -222,7 +233,7 @@ func (c *call) callDevice() {
 			switch {
 			case c.phase == over:
 			case err != nil:
-				c.fail(outcome{status: 503, reason: "the registrar does not answer"})
+				c.noWay(outcome{status: 503, reason: "the registrar does not answer"})
 			case len(bs) == 0:
 				c.unreached(outcome{status: 480, reason: "not registered"}, c.plan.OnOffline, voice.StateForwarded)
 			default:
@@ -243,7 +254,7 @@ func (o outcome) orElse(status int, reason string) outcome {
 func (c *call) unreached(o outcome, number string, state voice.CallState) {
 	c.stopNoAnswer()
 	if number == "" || c.forwards >= c.cfg.MaxForwards {
-		c.fail(o)
+		c.noWay(o)
 		return
 	}
 	c.forwards++
@@ -258,6 +269,10 @@ func (c *call) unreached(o outcome, number string, state voice.CallState) {
 // fail answers the caller's INVITE with a final status; the call is over.
 func (c *call) fail(o outcome) {
 	if c.phase >= answered {
+		return
+	}
+	if c.taken {
+		c.hangUp(o.reason, "system", outcome{status: 200, as: cmp.Or(o.as, outcomeOf(o.status, c.late, false))})
 		return
 	}
 	c.stopNoAnswer()
@@ -307,6 +322,7 @@ func (c *call) failed(o outcome) {
 		c.publish(voice.EventDestinationBusy, caller, state, nil)
 	}
 	c.publish(voice.EventReleased, caller, state, nil)
+	c.leftQueue(voice.StateCleared)
 }
 
 // abandon is the caller's CANCEL, or the loss of his INVITE. reason is what the CANCEL says.
@@ -315,18 +331,25 @@ func (c *call) abandon(reason string) {
 		return
 	}
 	c.stopNoAnswer()
-	c.finalAnswer(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
+	o := outcome{status: 487, reason: "the caller gave up", as: voice.OutcomeAbandoned}
+	if c.taken {
+		o.status = 200
+	} else {
+		c.finalAnswer(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
+	}
 	c.cancelBranches(reason)
 	c.publish(voice.EventReleased, caller, voice.StateOk, nil)
 	if c.rings != "" {
 		c.publish(voice.EventAbandoned, callee, voice.StateOk, nil)
 	}
-	c.finish(outcome{status: 487, reason: "the caller gave up"}, caller.String())
+	c.leftQueue(voice.StateOk)
+	c.finish(o, caller.String())
 }
 
 // finish writes the record and ends the call when nothing of it is under way any more.
 func (c *call) finish(o outcome, by string) {
 	c.phase = over
+	c.leaveQueue()
 	c.show()
 	c.stopRepeats()
 	c.stopAlive()

@@ -9,6 +9,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/media"
 	sound "parley/internal/media/audio"
+	"parley/internal/media/dtmf"
 	"parley/internal/media/play"
 	"parley/internal/media/quality"
 )
@@ -20,6 +21,8 @@ type fakeLegs [2]struct {
 	figures quality.Figures
 	closed  bool
 	plays   func(what string) // writes it down; nil = nobody does
+	key     func(byte)        // is told of keys in signalling
+	tones   bool              // keys are looked for in the sound
 }
 
 type fakeLeg struct {
@@ -31,9 +34,15 @@ func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return 
 func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
 func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
 func (l fakeLeg) Figures() quality.Figures      { return l.all[l.s].figures }
-func (l fakeLeg) Play(src sound.Source, _ func(error)) func() {
+func (l fakeLeg) Told(d dtmf.Digit)             { l.all[l.s].key(d.Key) }
+func (l fakeLeg) HearTones(on bool)             { l.all[l.s].tones = on }
+func (l fakeLeg) Play(src sound.Source, done func(error)) func() {
 	what := "music"
-	if _, ok := src.(*play.Player); !ok {
+	switch p := src.(type) {
+	case *stageSound:
+		return p.begin(done)
+	case *play.Player:
+	default:
 		what = "conference"
 	}
 	l.all[l.s].plays(what)

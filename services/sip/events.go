@@ -16,11 +16,7 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 		return
 	}
 	c.seq++
-	e := &voice.CallEvent{
-		ID: name, Server: server, ConnID: c.id.conn, CallID: c.id.number, CallUUID: c.id.uuid, CallThreadID: c.id.uuid,
-		CallType: c.id.kind, CallState: state, ANI: c.from.shown, DNIS: c.dialled,
-		Tenant: c.id.tenant, Seq: c.seq, Time: c.w.now(), Node: c.id.node,
-	}
+	e := c.event(name, state)
 	there := c.dialled
 	if c.rings != "" {
 		there = c.rings
@@ -29,13 +25,22 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 		e.ThisDN, e.ThisDNRole, e.ThisTrunk = c.from.shown, voice.RoleOrigination, c.from.trunk
 		e.OtherDN, e.OtherDNRole = there, voice.RoleDestination
 	} else {
-		e.ThisDN, e.ThisDNRole = there, voice.RoleDestination
+		e.ThisDN, e.ThisDNRole, e.ThisQueue = there, voice.RoleDestination, c.queue
 		e.OtherDN, e.OtherDNRole = c.from.shown, voice.RoleOrigination
 	}
 	if more != nil {
 		more(e)
 	}
 	c.w.publish(e)
+}
+
+// event is what all events of the call have in common.
+func (c *call) event(name voice.EventName, state voice.CallState) *voice.CallEvent {
+	return &voice.CallEvent{
+		ID: name, Server: server, ConnID: c.id.conn, CallID: c.id.number, CallUUID: c.id.uuid, CallThreadID: c.id.uuid,
+		CallType: c.id.kind, CallState: state, ANI: c.from.shown, DNIS: c.dialled,
+		Tenant: c.id.tenant, Seq: c.seq, Time: c.w.now(), Node: c.id.node,
+	}
 }
 
 // cdr is the record of the call, made once when it ends.
@@ -57,6 +62,7 @@ func (c *call) cdr(o outcome, by string) *voice.CDR {
 	}
 	r.CallerMedia, r.CalleeMedia = c.mediaOf(caller), c.mediaOf(callee)
 	r.Outcome = outcomeOf(o.status, c.late, !c.times.answer.IsZero())
+	c.queueRecord(r, o)
 	return r
 }
 

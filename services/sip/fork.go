@@ -100,7 +100,7 @@ func (c *call) start(to *contract.Binding, by string) {
 	c.assertCaller(number, domain, req, b.trunk != "")
 	b.host, b.device = host, c.placeDevice(b, to)
 	c.facing(b)
-	if err := c.carry(caller, c.invite, req, asOffer); err != nil {
+	if err := c.offerFrom(req); err != nil {
 		o := badMedia(err)
 		fail(o.status, o.reason)
 		return
@@ -164,7 +164,7 @@ func (c *call) again(b *branch, change func(*sip.Request)) bool {
 // extensions are the option tags that a phone which is called may use. A reliable response may hold an offer only if the caller
 // can hear it reliably, and one at a time: see [announcer].
 func (c *call) extensions() string {
-	if c.offered || c.rel.bodies && c.contacts == 1 {
+	if c.offered || c.desk != nil || c.rel.bodies && c.contacts == 1 {
 		return tagTimer + ", " + tagReliable
 	}
 	return tagTimer

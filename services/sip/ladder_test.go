@@ -60,6 +60,13 @@ type stage struct {
 	devices map[string]device
 	fields  []string // header fields that the ladder shows
 	config  func(*Config)
+
+	press   func(key byte) // the caller presses a key
+	playing *stageSound    // what the caller hears at a route point; nil = nothing
+	missing string         // a prompt that is not there
+	taping  func(length time.Duration, kept bool, err error)
+	keep    bool // whether what is taped was to be kept
+	counts  map[counted]int
 }
 
 type stageTimer struct {
@@ -207,13 +214,14 @@ func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 }
 
 // mediaLegs gives legs only if the test brought some: else what is said about audio is carried as it is.
-func (s *stage) mediaLegs(func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
+func (s *stage) mediaLegs(_ func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
 	if s.legs == nil {
 		return legs, nil, nil
 	}
 	for i, name := range []string{"1001", "callee"} {
 		s.legs[i].plays = func(what string) { s.line("node", name, what) }
 	}
+	s.press, s.legs[caller].key = key, key
 	legs = [2]mediaLeg{fakeLeg{s.legs, caller}, fakeLeg{s.legs, callee}}
 	return legs, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
 }
@@ -249,6 +257,7 @@ func (s *stage) publish(e *voice.CallEvent) {
 	if e.ThirdPartyDN != "" {
 		out += " ThirdPartyDN=" + e.ThirdPartyDN
 	}
+	out += routingOf(e)
 	s.line("node", "CALLS", out)
 }
 
@@ -350,6 +359,14 @@ func (s *stage) parse(from, method string, headers []string, body, uri string) *
 func (s *stage) callerSays(method string, cseq int, body string, headers ...string) *incoming {
 	s.t.Helper()
 	in := s.parse("1001", method, append([]string{"To: <sip:x@demo.local>;tag=node-tag", fmt.Sprintf("CSeq: %d %s", cseq, method)}, headers...), body, "sip:node@192.0.2.5")
+	return s.deliver(in)
+}
+
+// callerSaysBody is one with a body that is no session description.
+func (s *stage) callerSaysBody(method string, cseq int, body string, headers ...string) *incoming {
+	s.t.Helper()
+	in := s.parse("1001", method, append([]string{"To: <sip:x@demo.local>;tag=node-tag", fmt.Sprintf("CSeq: %d %s", cseq, method)}, headers...), "", "sip:node@192.0.2.5")
+	in.req.SetBody([]byte(body))
 	return s.deliver(in)
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func (p phase) String() string {
-	return [...]string{"routing", "alerting", "answered", "talking", "over"}[p]
+	return [...]string{"routing", "queued", "alerting", "answered", "talking", "over"}[p]
 }
 
 // show leaves a picture of the call for those who look from outside its mailbox.
@@ -26,6 +26,7 @@ func (c *call) show() {
 		SIPCallID: c.legs[caller].callID, Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer,
 		CallerMOS: c.hearing.mos[caller], CalleeMOS: c.hearing.mos[callee],
 	}
+	c.queueView(v)
 	c.view.Store(v)
 }
 
@@ -118,7 +119,15 @@ func (s *Service) openDoors(ctx context.Context) (stop func(), err error) {
 		stopTrunks()
 		return nil, err
 	}
-	return func() { stopCalls(); stopHangUp(); stopTrunks(); stopRooms() }, nil
+	stopQueue, err := s.openQueueDoors(ctx)
+	if err != nil {
+		stopCalls()
+		stopHangUp()
+		stopTrunks()
+		stopRooms()
+		return nil, err
+	}
+	return func() { stopCalls(); stopHangUp(); stopTrunks(); stopRooms(); stopQueue() }, nil
 }
 
 // The shapes of the REST interface.

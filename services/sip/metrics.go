@@ -24,6 +24,7 @@ type metrics struct {
 	calls     obs.Rate
 	dialplan  planMetrics
 	voice     voiceMetrics
+	queues    queueMetrics
 
 	eventsLost  prometheus.Counter
 	recordsLost prometheus.Counter
@@ -56,6 +57,7 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 	total("sips_rejected_calls", "Calls turned away so far.", &m.rejected)
 	total("sips_dialogs_created", "SIP dialogs opened so far.", &m.dialogs)
 	m.dialplan.register(reg, total)
+	m.queues.register(reg, total)
 	m.voice = newVoiceMetrics(reg)
 	obs.Gauge(reg, "sipnode_redis_state", "State of the link to the JetStream: 0 disconnected, 2 ready.",
 		prometheus.Labels{"redis_cluster_name": obs.JetStream}, func() float64 {

@@ -105,12 +105,18 @@ func (o *outside) route(b *contract.Binding) (string, netip.Addr) {
 	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>", remote.Addr()
 }
 
-func (o *outside) mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
+func (o *outside) mediaLegs(silence func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
 	if o.plane == nil {
 		return legs, nil, nil
 	}
 	hooks := media.Hooks{Silence: func(time.Duration) { silence() }}
-	a, err := o.plane.Open(hooks)
+	hearing := hooks
+	hearing.Digit = func(d media.Digit) {
+		if d.Key != 0 {
+			key(d.Key)
+		}
+	}
+	a, err := o.plane.Open(hearing)
 	if err != nil {
 		return legs, nil, err
 	}
@@ -214,6 +220,8 @@ func (o *outside) ended(c *call) {
 	if o.byTenant[c.id.tenant]--; o.byTenant[c.id.tenant] <= 0 {
 		delete(o.byTenant, c.id.tenant)
 	}
+	delete(o.names, c.id.uuid)
+	delete(o.names, c.id.conn)
 	if o.calls.Add(-1) == 0 && o.idle != nil {
 		close(o.idle)
 		o.idle = nil

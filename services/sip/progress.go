@@ -32,6 +32,15 @@ func (c *call) progress(b *branch, res *sip.Response) {
 	if b.trunk != "" { // from the first sign on, Timer C: some carriers play announcements for long
 		c.patience(c.cfg.TimerC)
 	}
+	if c.desk != nil { // the caller goes on hearing what he hears
+		if rseq != 0 {
+			if isSDP(res) {
+				e.said = res
+			}
+			_ = c.prack(b, e, res, nil) // without a body nothing can go wrong
+		}
+		return
+	}
 	out := c.legs[caller].respond(c.invite, res.StatusCode, res.Reason)
 	passResponse(res, out)
 	offer := c.earlyAudio(b, e, res, out, rseq != 0)
@@ -99,7 +108,7 @@ func (c *call) stayAlive(status int, reason string) {
 	c.stopAlive()
 	c.alive = c.w.after(keepAlive, func() {
 		c.must(func() {
-			if c.phase != alerting && c.phase != routing || c.legs[callee] != nil {
+			if c.phase >= answered || c.taken || c.legs[callee] != nil {
 				return
 			}
 			if c.rel.stop == nil { // else one is being repeated already

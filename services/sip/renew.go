@@ -69,7 +69,7 @@ const turnWait = 4 * time.Second
 
 // occupied tells whether an offer or its confirmation is under way on a side, so that an INVITE must wait.
 func (c *call) occupied(s side) bool {
-	return c.phase != talking || c.offer != nil || c.repeats[s] != nil || c.unacked[s] != 0
+	return c.phase != talking && !c.taken || c.offer != nil || c.repeats[s] != nil || c.unacked[s] != 0
 }
 
 // renewLater tries again after the time of RFC 3261 §14.1: who made the Call-ID waits longer, so that two who met do not
@@ -163,7 +163,7 @@ func (c *call) tookAgain(s side, res *sip.Response) {
 func (c *call) refreshed(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
 	l.learn(req)
 	res := l.respond(req, 200, "OK")
-	if l == c.legs[s] && c.phase >= answered {
+	if l == c.legs[s] && (c.phase >= answered || c.taken) {
 		c.grant(s, req, res)
 	}
 	if !isSDP(req) {

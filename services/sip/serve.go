@@ -193,6 +193,7 @@ func (s *Service) admit(c *call, tx sipua.ServerTx) (why string, status int) {
 	c.tx = w
 	s.invites[tx] = w
 	s.dialogs[callID] = c
+	s.names[c.id.uuid], s.names[c.id.conn] = c, c
 	s.byTenant[c.id.tenant]++
 	s.calls.Add(1)
 	return "", 0

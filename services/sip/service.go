@@ -44,6 +44,7 @@ type Options struct {
 	Media      *media.Plane    // ports for the audio of calls; nil = it always goes from phone to phone
 	Prompts    *prompt.Library // what is said to callers; nil = what is built in
 	Recordings string          // directory of what is recorded; "" = nothing can be
+	Announced  string          // directory of what users record to be played to callers; "" = nothing can be
 	Digest     digest.Policy   // how callers prove who they are
 	Changed    func()          // is called when the node begins or ceases to take calls; nil = nobody wants to know
 	Registry   *prometheus.Registry
@@ -69,20 +70,23 @@ type Service struct {
 	prompts  *prompt.Library
 	rooms    *room.Rooms
 	records  string // directory of recordings; "" = nothing is recorded
-	sender   sipua.Sender
-	contact  string // host:port in our Contact
-	keeper   atomic.Pointer[digest.Doorkeeper]
-	tokens   atomic.Pointer[sipua.Tokens]
-	run      context.Context // of Run, for what calls start
-	trunks   *trunk.Table
-	workers  *warm.Pool[*mailbox]
-	drain    atomic.Bool
-	calls    atomic.Int64
-	number   atomic.Uint64 // CallID of the last call
-	reports  chan contract.AbuseReport
+
+	announcements *announcements
+	sender        sipua.Sender
+	contact       string // host:port in our Contact
+	keeper        atomic.Pointer[digest.Doorkeeper]
+	tokens        atomic.Pointer[sipua.Tokens]
+	run           context.Context // of Run, for what calls start
+	trunks        *trunk.Table
+	workers       *warm.Pool[*mailbox]
+	drain         atomic.Bool
+	calls         atomic.Int64
+	number        atomic.Uint64 // CallID of the last call
+	reports       chan contract.AbuseReport
 
 	mu       sync.Mutex // guards what follows
 	dialogs  map[string]*call
+	names    map[string]*call // by UUID, and by ConnID
 	invites  map[sipua.ServerTx]*inviteTx
 	byTenant map[string]int
 	idle     chan struct{} // closed when the last call ends while draining; nil before
@@ -142,7 +146,7 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, prompts: o.Prompts, records: o.Recordings, told: o.Changed, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
-		dialogs: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
+		dialogs: map[string]*call{}, names: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
 	s.pressure = newPressure(o.Config.MaxWait)
 	o.Health.Set(checkPressure, obs.LevelPass, "")
@@ -159,6 +163,7 @@ func New(o Options) (*Service, error) {
 	if s.keys, err = secure.NewIdentity(); err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	s.announcements = newAnnouncements(o.Announced)
 	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)
 	s.m = newMetrics(s, o.Registry)
 	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Registry: o.Registry, Log: o.Log})
@@ -265,6 +270,7 @@ func (s *Service) watchHealth(ctx context.Context) {
 		}
 		s.probeDialplan(ctx)
 		s.m.calls.Roll()
+		s.m.queues.treatments.Roll()
 		s.health.Set(checkTrunks, obs.LevelPass, s.trunks.Trouble()) // for information: calls go by other trunks
 		s.m.dialplan.asked.Roll()
 		select {

@@ -52,6 +52,8 @@ func (c *call) within(req *sip.Request, tx sipua.ServerTx) {
 		tx.Respond(l.respond(req, 481, "Call/Transaction Does Not Exist"))
 	case req.IsInvite() || req.Method == sip.UPDATE:
 		c.changeSession(s, l, req, tx)
+	case req.Method == sip.INFO && s == caller && c.desk != nil:
+		c.info(l, req, tx)
 	case req.Method == sip.SUBSCRIBE || req.Method == sip.NOTIFY: // RFC 6665 §4.1.3, §4.2.1.1: no event package is here
 		tx.Respond(l.respond(req, 489, "Bad Event"))
 	case req.Method == sip.INFO || req.Method == sip.MESSAGE:
@@ -82,17 +84,23 @@ func (c *call) hungUp(s side, req *sip.Request, tx sipua.ServerTx) {
 
 // hangUp ends an answered call from here.
 func (c *call) hangUp(why, by string, o outcome) {
-	if c.phase < answered || c.phase == over {
+	if c.phase < answered && !c.taken || c.phase == over {
 		return
 	}
+	c.stopNoAnswer()
+	c.stopAlive()
+	c.cancelBranches("")
 	reason := o.header
 	if reason == "" {
 		reason = `Parley;text="` + clean(why) + `"`
 	}
 	for _, l := range c.legs {
-		c.bye(l, reason)
+		if l != nil {
+			c.bye(l, reason)
+		}
 	}
 	c.released(caller)
+	c.leftQueue(voice.StateCleared)
 	o.reason = why
 	c.finish(o, by)
 }
@@ -108,7 +116,7 @@ func (c *call) released(first side) {
 
 // bye ends a leg from our side; the call stays in the tables until it is answered.
 func (c *call) bye(l *leg, reason string) {
-	if r := c.repeats[caller]; r != nil && c.phase == answered && l == c.legs[caller] {
+	if r := c.repeats[caller]; r != nil && (c.phase == answered || c.taken) && l == c.legs[caller] {
 		r.then = func() { c.bye(l, reason) } // not before the ACK, or what stands for it (§15)
 		c.pending++
 		return
@@ -138,6 +146,8 @@ func (c *call) changeSession(s side, l *leg, req *sip.Request, tx sipua.ServerTx
 		tx.Respond(res)
 	case brief != nil:
 		tx.Respond(brief)
+	case c.desk != nil:
+		c.changeAlone(s, l, req, tx)
 	case c.phase < answered:
 		c.changeEarly(s, l, req, tx)
 	case req.Method == sip.UPDATE && len(req.Body()) == 0:

@@ -12,6 +12,7 @@ import (
 	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/services/sip/room"
+	"parley/services/sip/treatment"
 	"parley/services/sip/trunk"
 )
 
@@ -31,8 +32,8 @@ type world interface {
 	// route returns the Route value by which a contact is reached, "" when there is no way, and the host that is there.
 	route(b *contract.Binding) (route string, host netip.Addr)
 	// mediaLegs returns a leg for the audio of each side, joined, and how to name ourselves to a peer there; nil when there
-	// are none. silence is called when a side that should send has sent nothing for long.
-	mediaLegs(silence func()) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
+	// are none. silence is called when a side that should send has sent nothing for long, key when the caller pressed one.
+	mediaLegs(silence func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
 
 	// device tells how a number of a tenant is configured; transport is what it registered or called by, "" = not known.
 	device(tenant, number, transport string) device
@@ -46,6 +47,17 @@ type world interface {
 	// enterRoom puts a party of the call into a conference, exitRoom takes all of them out.
 	enterRoom(e room.Entry) error
 	exitRoom(callUUID string) (was bool)
+	// What a caller at a route point hears; an error is a sentence for whoever asked for it.
+	tone(tenant string, t voice.TreatmentType) sound.Source // of RingBack, Busy, FastBusy; silence of any other
+	musicNamed(tenant, language, name string) (sound.Source, error)
+	piece(tenant, language string, p *treatment.Piece) (sound.Source, error)
+	sorry(tenant string) (sound.Source, error) // nobody can help him
+	beep() sound.Source
+	// mayRecord tells why a user's announcement cannot be recorded. tapeUser begins to; done is told how long it became and
+	// whether it was kept, from anywhere.
+	mayRecord(tenant, user string) error
+	tapeUser(tenant string, r *treatment.Recording, done func(length time.Duration, kept bool, err error)) (*tape, error)
+	count(what counted, tenant string)
 
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
