@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/e2e/books"
 	"parley/e2e/impair"
 	"parley/e2e/peer"
 	"parley/e2e/phone"
@@ -371,5 +372,37 @@ func TestVoiceAsASoftphoneCountsIt(t *testing.T) {
 	}
 	if told.MOSCQ == 0 || told.MOSCQ >= 4.41 || heard.MOSCQ < 4.3 {
 		t.Errorf("scores %.2f for what the softphone hears, with losses, and %.2f for what it says; want the first to be lower", told.MOSCQ, heard.MOSCQ)
+	}
+	checkToldOf(t, p, "softphone-voice", r)
+}
+
+// checkToldOf stops the node and looks what it told of the voice of a call: of each side once while it lasted and once at its end, the
+// last being what the record has.
+func checkToldOf(t *testing.T, p *platform, id string, r voice.CDR) {
+	t.Helper()
+	p.proc.Terminate()
+	if code := p.proc.Wait(30 * time.Second); code != 0 {
+		t.Fatalf("the node ended with %d:\n%s", code, p.proc.Output())
+	}
+	b, err := books.Open(t.Context(), filepath.Join(p.dir, "data"), id, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[voice.Side][]voice.QualityEvent{}
+	for i, e := range b.Voices {
+		if e.CallUUID != r.CallUUID || e.Seq != uint64(i+1) || e.Node != id {
+			t.Errorf("event %d: %+v, want number %d of call %s", i, e, i+1, r.CallUUID)
+		}
+		told[e.Side] = append(told[e.Side], e)
+	}
+	for side, record := range map[voice.Side]*voice.MediaQuality{voice.SideCaller: r.CallerMedia, voice.SideCallee: r.CalleeMedia} {
+		events := told[side]
+		if len(events) != 2 || events[0].Final || !events[1].Final {
+			t.Errorf("%d events of the %s, want one while it talked and one at its end: %+v", len(events), side, events)
+			continue
+		}
+		if got := events[1].Whole; got.Received.Packets != record.Received.Packets || *got.Received.Loss != *record.Received.Loss || got.MOS() != record.MOS() {
+			t.Errorf("the last event of the %s says %+v, the record %+v", side, got, record)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Books struct {
 	Events  []voice.CallEvent // in stream order
 	Records []voice.CDR
+	Voices  []voice.QualityEvent // in stream order; Check does not look at them
 }
 
 // mostProblems is how many problems are told apart; one defect can spoil every call.

@@ -34,7 +34,7 @@ func call(uuid string, outcome voice.Outcome, text string) Books {
 }
 
 func (b Books) and(o Books) Books {
-	return Books{append(b.Events, o.Events...), append(b.Records, o.Records...)}
+	return Books{Events: append(b.Events, o.Events...), Records: append(b.Records, o.Records...)}
 }
 
 const (

@@ -39,7 +39,10 @@ func Open(ctx context.Context, dataDir, node, tenant string) (b Books, err error
 		defer cancel()
 		err = errors.Join(err, f.Close(last))
 	}()
-	b.Events, err = Events(ctx, f, tenant)
+	if b.Events, err = Events(ctx, f, tenant); err != nil {
+		return b, err
+	}
+	b.Voices, err = voices(ctx, f, tenant)
 	return b, err
 }
 
@@ -57,6 +60,25 @@ func Events(ctx context.Context, f *fabric.Fabric, tenant string) ([]voice.CallE
 		}
 		if e := events[i]; len(m.Subject) != 4 || m.Subject[1] != e.Tenant || m.Subject[2] != e.CallUUID || m.Subject[3] != string(e.ID) {
 			return nil, fmt.Errorf("event %d of CALLS is %+v, under the subject %q", m.Seq, e, m.Subject)
+		}
+	}
+	return events, nil
+}
+
+// voices reads what QUALITY holds of a tenant now.
+func voices(ctx context.Context, f *fabric.Fabric, tenant string) ([]voice.QualityEvent, error) {
+	const all = 1 << 30
+	messages, err := f.Read(ctx, fabric.StreamQuality, fabric.Filter("quality", tenant, fabric.Rest), all)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]voice.QualityEvent, len(messages))
+	for i, m := range messages {
+		if err := json.Unmarshal(m.Data, &events[i]); err != nil {
+			return nil, fmt.Errorf("event %d of QUALITY: %w", m.Seq, err)
+		}
+		if e := events[i]; len(m.Subject) != 3 || m.Subject[1] != e.Tenant || m.Subject[2] != e.CallUUID {
+			return nil, fmt.Errorf("event %d of QUALITY is %+v, under the subject %q", m.Seq, e, m.Subject)
 		}
 	}
 	return events, nil

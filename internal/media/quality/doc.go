@@ -7,7 +7,7 @@
 // (RFC 3550 A.8), round trip, and R and MOS by the E-model (ITU-T G.107). What was not measured is unknown and says so;
 // nothing is estimated from nothing. A codec without an impairment factor (see [Rate]) has figures but no MOS.
 //
-// State: a Stream is about 800 bytes without a pointer to anything that grows. The last 128 sequence numbers are a
+// State: a Stream is about 1,000 bytes without a pointer to anything that grows. The last 128 sequence numbers are a
 // bitmap, so that a packet that is late is not lost and one that comes twice is counted once; what is older is final. When the
 // SSRC changes or the numbers start anew, what was counted stays and counting goes on.
 //

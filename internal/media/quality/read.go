@@ -49,7 +49,6 @@ type told struct {
 	longest  time.Duration
 	voip     rtcp.VoIPMetricsReportBlock
 	voipAt   time.Time
-	packets  uint32 // it says it sent
 	reports  uint64 // datagrams read
 
 	// Streams of ours before this one, as far as they were reported.
@@ -111,7 +110,6 @@ func (s *Stream) readOne(packet []byte, now time.Time) error {
 		if err := p.Unmarshal(packet); err != nil {
 			return fmt.Errorf("sender report: %w", err)
 		}
-		s.told.packets = p.PacketCount
 		if !s.arrival.started || p.SSRC == s.arrival.ssrc {
 			s.peerSR = stamp{uint32(p.NTPTime >> 16), now}
 		}
