@@ -14,15 +14,17 @@
 // the keys derived from them live inside the ciphers until the garbage collector takes those. The private key of an
 // [Identity] never leaves memory, and a restart makes another.
 //
-// Concurrency: all methods may be called at once from anywhere, with a lock held or not: nothing waits, and what is sent
-// from other goroutines (a handshake's messages) is sent without a lock of ours. Each direction has a lock of its own
-// that is held for one packet. A [Party] is for one goroutine at a time. SDES has no goroutines. DTLS has four for each handshake under way, 30 seconds at most,
-// and for 20 seconds after it, in which the peer may ask for our last message again; then none, and Close ends them.
+// Concurrency: all methods may be called at once from anywhere, and nothing waits. Whoever calls Handle holds no lock that
+// reply takes, since an answer may leave before it returns; no lock of ours is held then. Each direction has a lock of its
+// own that is held for one packet. A [Party] is for one goroutine at a time. SDES has no goroutines. DTLS has four for
+// each handshake under way, 30 seconds at most, and for 20 seconds after it, in which the peer may ask for our last
+// message again; then none, and Close ends them.
 //
 // Limits: a packet under a key that was not agreed on costs one attempt at its authentication tag and leaves nothing
 // behind. A check of ICE from somebody who does not know the name of the call costs its checksum and is not answered;
 // from somebody who does, a hundred a second are looked at. [maxPeers] addresses may shake hands with a guard at a time,
-// [shakeRate] begin a second, [maxHandshakes] with the process at a time; with ICE only addresses that proved to know the password.
+// [shakeRate] begin a second, [maxHandshakes] with the process at a time; with ICE only addresses that proved to know the
+// password.
 //
 // Not here: new keys before the lifetime of a master key is over (2^48 packets of SRTP, 2^31 of SRTCP: at the rate of
 // audio a thousand centuries for the one, 300 years for the other; the context then refuses to send), several master
