@@ -3,6 +3,7 @@ package media
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/pion/rtp"
 
 	"parley/internal/media/sdp"
+	"parley/internal/media/secure"
 )
 
 // The load comes from a process of its own, so that the CPU of this one is the relay's: the test binary, started with
@@ -30,26 +32,45 @@ const (
 	loadTick = time.Millisecond      // how often it looks for what came back
 )
 
-// BenchmarkRelays carries G.711 calls, 50 packets a second each way, and tells what the process takes for it. An
-// iteration is one packet relayed. A core is busy when packets/s times cpu-ns/packet is 1e9.
+// BenchmarkRelays carries G.711 calls, 50 packets a second each way, and tells what the process takes for it, and so how
+// many such calls a core carries. An iteration is one packet relayed.
 func BenchmarkRelays(b *testing.B) {
 	for _, calls := range []int{100, 1000} {
 		for name, open := range drivers() {
-			b.Run(fmt.Sprintf("calls=%d/%s", calls, name), func(b *testing.B) { benchmarkRelays(b, calls, open) })
+			b.Run(fmt.Sprintf("calls=%d/%s", calls, name), func(b *testing.B) { benchmarkRelays(b, calls, open, nil) })
+		}
+		for _, suite := range secure.Suites() {
+			b.Run(fmt.Sprintf("calls=%d/%v", calls, suite), func(b *testing.B) { benchmarkRelays(b, calls, newDriver, &suite) })
 		}
 	}
 }
 
-func benchmarkRelays(b *testing.B, calls int, open func(Config) (driver, error)) {
+// benchmarkRelays relays for calls that are encrypted on both sides, or with nil on none.
+func benchmarkRelays(b *testing.B, calls int, open func(Config) (driver, error), suite *secure.Suite) {
 	cfg := testConfig()
 	cfg.FirstPort, cfg.LastPort = 10000, 19999
 	p := startPlane(b, cfg, open)
 	load := startLoad(b)
+	var ours, theirs [2]secure.Crypto
+	if suite != nil {
+		for side := range ours {
+			ours[side], theirs[side] = secure.NewCrypto(1, *suite), secure.NewCrypto(1, *suite)
+			load.keys = append(load.keys, ours[side].Attribute(), theirs[side].Attribute())
+		}
+	}
 	var legs []*Leg
 	for range calls {
 		pair := [2]*Leg{openLeg(b, p, Hooks{}), openLeg(b, p, Hooks{})}
 		for s, l := range pair {
-			agree(b, l, Agreement{Remote: Remote{RTP: load.addrs[s]}, Direction: sdp.SendRecv, Send: audioFormats, Receive: audioFormats})
+			a := Agreement{Remote: Remote{RTP: load.addrs[s]}, Direction: sdp.SendRecv, Send: audioFormats, Receive: audioFormats}
+			if suite != nil {
+				guard, err := secure.NewSDES(ours[s], theirs[s])
+				if err != nil {
+					b.Fatal(err)
+				}
+				a.Guard = guard
+			}
+			agree(b, l, a)
 		}
 		Join(pair[0], pair[1])
 		legs = append(legs, pair[:]...)
@@ -64,7 +85,9 @@ func benchmarkRelays(b *testing.B, calls int, open func(Config) (driver, error))
 	}
 	took, used := time.Since(start), cpu(b)-before
 	b.StopTimer()
-	b.ReportMetric(float64(used.Nanoseconds())/float64(total.sent), "cpu-ns/packet")
+	each := float64(used.Nanoseconds()) / float64(total.sent)
+	b.ReportMetric(each, "cpu-ns/packet")
+	b.ReportMetric(float64(time.Second)/each/100, "calls/core")
 	b.ReportMetric(float64(total.sent)/took.Seconds(), "packets/s")
 	b.ReportMetric(100*used.Seconds()/took.Seconds(), "%core")
 	b.ReportMetric(float64(b.N)-float64(total.sent), "lost")
@@ -85,6 +108,7 @@ type load struct {
 	in    io.Writer
 	out   *bufio.Reader
 	addrs [2]netip.AddrPort
+	keys  []string // for each address our line and the phones' (RFC 4568), when the audio is encrypted
 }
 
 func startLoad(b *testing.B) *load {
@@ -129,7 +153,7 @@ func (l *load) line(b *testing.B) string {
 func (l *load) run(b *testing.B, legs []*Leg, rate, n int) {
 	b.Helper()
 	var order strings.Builder
-	fmt.Fprintf(&order, "%d %d", rate, n)
+	fmt.Fprintf(&order, "%s;%d %d", strings.Join(l.keys, ","), rate, n)
 	for _, l := range legs {
 		port, _ := l.Ports()
 		fmt.Fprintf(&order, " %d", port)
@@ -161,19 +185,43 @@ func runLoad() error {
 		} else if err != nil {
 			return err
 		}
+		keys, order, _ := strings.Cut(line, ";")
 		var numbers []int
-		for _, f := range strings.Fields(line) {
+		for _, f := range strings.Fields(order) {
 			n, err := strconv.Atoi(f)
 			if err != nil {
 				return err
 			}
 			numbers = append(numbers, n)
 		}
-		if err := sendLoad(conns, numbers[0], numbers[1], numbers[2:]); err != nil {
+		guards, err := loadGuards(keys)
+		if err != nil {
+			return err
+		}
+		if err := sendLoad(conns, guards, numbers[0], numbers[1], numbers[2:]); err != nil {
 			return err
 		}
 		fmt.Println("done")
 	}
+}
+
+// loadGuards are those of the phones, nil without keys.
+func loadGuards(keys string) (guards [2]*secure.SDES, err error) {
+	if keys == "" {
+		return guards, nil
+	}
+	lines := strings.Split(keys, ",")
+	for side := range guards {
+		ours, errOurs := secure.ParseCrypto(lines[2*side])
+		theirs, errTheirs := secure.ParseCrypto(lines[2*side+1])
+		if err := errors.Join(errOurs, errTheirs); err != nil {
+			return guards, err
+		}
+		if guards[side], err = secure.NewSDES(theirs, ours); err != nil {
+			return guards, err
+		}
+	}
+	return guards, nil
 }
 
 // discardAll throws away what comes back. It looks once in a while rather than wait for each packet, since with a wait
@@ -197,12 +245,14 @@ func discardAll(conn *net.UDPConn) {
 	}
 }
 
-// sendLoad sends n packets to the ports in turn, even places from the first address and odd ones from the second.
-func sendLoad(conns [2]*net.UDPConn, rate, n int, ports []int) error {
+// sendLoad sends n packets to the ports in turn, even places from the first address and odd ones from the second. All phones
+// of a side say the same under the same key, so that encrypting costs the load nothing.
+func sendLoad(conns [2]*net.UDPConn, guards [2]*secure.SDES, rate, n int, ports []int) error {
 	packet, err := (&rtp.Packet{Header: rtp.Header{Version: 2, SSRC: 7}, Payload: make([]byte, 160)}).Marshal()
 	if err != nil {
 		return err
 	}
+	said := [2][]byte{packet, packet}
 	start := time.Now()
 	for i := range n {
 		if due := time.Duration(float64(i) / float64(rate) * float64(time.Second)); time.Since(start) < due {
@@ -210,11 +260,20 @@ func sendLoad(conns [2]*net.UDPConn, rate, n int, ports []int) error {
 				return err
 			}
 		}
-		round := i / len(ports)
-		binary.BigEndian.PutUint16(packet[2:], uint16(round))
-		binary.BigEndian.PutUint32(packet[4:], uint32(round*160))
+		if round := i / len(ports); i%len(ports) == 0 {
+			binary.BigEndian.PutUint16(packet[2:], uint16(round))
+			binary.BigEndian.PutUint32(packet[4:], uint32(round*160))
+			for side, g := range guards {
+				if g == nil {
+					continue
+				}
+				if said[side], err = g.Protect(nil, packet, false); err != nil {
+					return err
+				}
+			}
+		}
 		to := netip.AddrPortFrom(loopback, uint16(ports[i%len(ports)]))
-		if _, err := conns[i%2].WriteToUDPAddrPort(packet, to); err != nil {
+		if _, err := conns[i%2].WriteToUDPAddrPort(said[i%2], to); err != nil {
 			return err
 		}
 	}
@@ -245,6 +304,7 @@ func benchmarkForward(b *testing.B, guards [2]Guard, seal func(dst, packet []byt
 	}
 	datagram, seq := make([]byte, 0, maxDatagram), uint16(0)
 	b.ReportAllocs()
+	before := cpu(b)
 	for b.Loop() {
 		binary.BigEndian.PutUint16(packet[2:], seq)
 		binary.BigEndian.PutUint32(packet[4:], uint32(seq)*160)
@@ -253,6 +313,7 @@ func benchmarkForward(b *testing.B, guards [2]Guard, seal func(dst, packet []byt
 		in.mu.Lock()
 		in.arrived(in.rtp, datagram, from, p.now())
 	}
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 	if in, out := in.Stats(), out.Stats(); out.Sent == 0 || in.Dropped > 0 {
 		b.Fatalf("%d sent and %d dropped, want all sent", out.Sent, in.Dropped)
 	}

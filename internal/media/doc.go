@@ -21,7 +21,7 @@
 // 0.5 and 26 µs. With the kernel's sending a core plays to 3,500 peers in G.711, or to 520 in G.722.
 //
 // State: a port pair is one entry of a ring, 16 bytes, whether in use or not; sockets exist only while a leg is open. A leg
-// is 2.5 KB and two sockets; opening and closing one takes 30 µs. A returned pair rests for the quarantine at the end of
+// is 3 KB and two sockets; opening and closing one takes 30 µs. A returned pair rests for the quarantine at the end of
 // the queue before another call can get it, so that what is still on its way to the old call meets a closed port and not a
 // stranger's ear. Hence at most so many legs as pairs at a time, and pairs / quarantine new ones a second. Nothing is
 // stored.
