@@ -66,7 +66,7 @@ func (c *call) voiceEvent(s side, f *quality.Figures) *voice.QualityEvent {
 	h := &c.hearing
 	h.seq++
 	e := &voice.QualityEvent{
-		CallUUID: c.id.uuid, CallThreadID: c.id.uuid, Side: voice.SideCaller, DN: c.from.shown, Trunk: c.from.trunk, Begin: h.begin.UTC(),
+		CallUUID: c.id.uuid, CallThreadID: c.id.uuid, Side: voice.SideCaller, DN: c.from.shown, Trunk: c.from.trunk, Queue: c.queue, Begin: h.begin.UTC(),
 		Whole: mediaQuality(f.Received, f.Sent, f), Tenant: c.id.tenant, Seq: h.seq, Time: c.w.now().UTC(), Node: c.id.node,
 	}
 	if s == callee {

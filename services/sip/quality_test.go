@@ -33,6 +33,7 @@ func TestVoiceIsTold(t *testing.T) {
 	if len(s.voices) != 0 {
 		t.Fatalf("%d events before a packet came or went", len(s.voices))
 	}
+	s.c.queue = "9000"
 	legs[caller].figures = heardFigures(500, 0)
 	s.c.tellVoice(false)
 	legs[caller].figures, legs[callee].figures = heardFigures(1000, 100), heardFigures(1000, 1)
@@ -47,7 +48,7 @@ func TestVoiceIsTold(t *testing.T) {
 		dn    string
 		final bool
 	}{{voice.SideCaller, "1001", false}, {voice.SideCaller, "1001", false}, {voice.SideCallee, "1002", false}, {voice.SideCaller, "1001", true}, {voice.SideCallee, "1002", true}} {
-		if e := s.voices[i]; e.Side != want.side || e.DN != want.dn || e.Final != want.final || e.Seq != uint64(i+1) || e.CallUUID != s.c.id.uuid || e.Begin.IsZero() {
+		if e := s.voices[i]; e.Side != want.side || e.DN != want.dn || e.Final != want.final || e.Seq != uint64(i+1) || e.CallUUID != s.c.id.uuid || e.Begin.IsZero() || e.Queue != "9000" {
 			t.Errorf("event %d: %+v, want %+v", i, e, want)
 		}
 	}
