@@ -68,18 +68,25 @@ func (m *member) heard() []int16 {
 	return pcm
 }
 
-// later waits until the phone has heard so many seconds more, and returns the last of them.
-func (m *member) later(t *testing.T, seconds float64) []int16 {
+// later waits until all phones have heard so many seconds more, and returns the last of them for each.
+func later(t *testing.T, seconds float64, members []*member) [][]int16 {
 	t.Helper()
-	before := len(m.heard())
-	var pcm []int16
-	peer.Poll(t, 40*time.Second, func() error {
-		if pcm = m.heard(); float64(len(pcm)-before) < seconds*rate {
-			return fmt.Errorf("%s heard %.1f s more", m.number, float64(len(pcm)-before)/rate)
-		}
-		return nil
-	})
-	return pcm[len(pcm)-rate:]
+	before := make([]int, len(members))
+	for i, m := range members {
+		before[i] = len(m.heard())
+	}
+	out := make([][]int16, len(members))
+	for i, m := range members {
+		var pcm []int16
+		peer.Poll(t, 40*time.Second, func() error {
+			if pcm = m.heard(); float64(len(pcm)-before[i]) < seconds*rate {
+				return fmt.Errorf("%s heard %.1f s more", m.number, float64(len(pcm)-before[i])/rate)
+			}
+			return nil
+		})
+		out[i] = pcm[len(pcm)-rate:]
+	}
+	return out
 }
 
 // levelOf is how loud a tone is in sound, 1 being that at which members play: the mean of its tenths of a second, since clocks
@@ -136,10 +143,10 @@ func send(t *testing.T, p *platform, method, path string, body, out any) {
 // expectHears checks who hears whom, after a moment in which what was before has passed.
 func expectHears(t *testing.T, what string, matrix [][]bool, members ...*member) {
 	t.Helper()
+	heard := later(t, 3, members)
 	for i, row := range matrix {
-		pcm := members[i].later(t, 3)
 		for j, want := range row {
-			if got := levelOf(pcm, members[j].hz); want && got < 0.5 || !want && got > 0.1 {
+			if got := levelOf(heard[i], members[j].hz); want && got < 0.5 || !want && got > 0.1 {
 				t.Errorf("%s: %s hears %s at %.2f, want it to be heard: %v", what, members[i].number, members[j].number, got, want)
 			}
 		}
