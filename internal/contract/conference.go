@@ -29,7 +29,7 @@ const (
 )
 
 // JoinConferenceRequest puts a call into a room of its tenant, each party as a participant of its own. A treatment that
-// runs ends. The error is voice.ErrNotFound if the node has no such call, voice.ErrConflict if it is not answered, its
+// runs ends, and one that is applied later takes the call out of the room, as does an answer where the call is routed to. The error is voice.ErrNotFound if the node has no such call, voice.ErrConflict if it is not answered, its
 // audio does not go through the node, or it is in a room already.
 type JoinConferenceRequest struct {
 	Tenant   string         `json:"tenant"`

@@ -13,6 +13,7 @@ import (
 	sound "parley/internal/media/audio"
 	"parley/internal/voice"
 	"parley/services/sip/room"
+	"parley/services/sip/treatment"
 )
 
 // joinRoom puts the parties of the call into a room. What they say to each other goes on in it, and SIP knows nothing of it.
@@ -20,12 +21,19 @@ func (c *call) joinRoom(req *contract.JoinConferenceRequest) error {
 	switch {
 	case c.inRoom:
 		return voice.Errorf(voice.ErrConflict, "call %s is in a conference already; take it out first", c.id.uuid)
-	case c.phase != talking:
+	case c.desk != nil && (c.desk.ending || c.desk.route != nil):
+		return voice.Errorf(voice.ErrConflict, "call %s leaves its route point just now", c.id.uuid)
+	case c.phase != talking && !(c.desk != nil && c.taken):
 		return voice.Errorf(voice.ErrConflict, "call %s is %s; a call enters a conference once it is answered", c.id.uuid, c.phase)
 	case c.audio == nil || !c.audio.through():
 		return voice.Errorf(voice.ErrConflict, "the audio of call %s goes from phone to phone and not through this node (media.mode)", c.id.uuid)
 	}
 	c.inRoom = true
+	if d := c.desk; d != nil { // what was heard there ends, and nobody has to route the call meanwhile
+		c.stopTreatment(treatment.StatusCancelled)
+		d.stopHum()
+		d.stopPatience()
+	}
 	c.music() // which gives way
 	for _, s := range []side{caller, callee} {
 		if c.legs[s] == nil {
@@ -52,11 +60,21 @@ func (c *call) roomEntry(s side, req *contract.JoinConferenceRequest) room.Entry
 	return e
 }
 
-// leaveRoom takes the parties out of their room, and has them hear each other again.
+// leaveRoom takes the parties out of their room, and has them hear each other again; one at a route point waits for a router.
 func (c *call) leaveRoom() bool {
-	was := c.w.exitRoom(c.id.uuid)
-	c.inRoom = false
+	was := c.quitRoom()
 	c.music()
+	if d := c.desk; d != nil && !d.ending {
+		c.hum()
+		c.awaitRouter()
+	}
+	return was
+}
+
+// quitRoom takes the parties out of their room for something else that they will hear.
+func (c *call) quitRoom() bool {
+	was := c.inRoom && c.w.exitRoom(c.id.uuid)
+	c.inRoom = false
 	return was
 }
 

@@ -3,6 +3,7 @@ package sip
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,13 +16,20 @@ import (
 // meeting is a stage with rooms.
 func meeting(t *testing.T) *stage {
 	s := carried(t)
+	s.meets()
+	return s
+}
+
+// meets gives the stage rooms.
+func (s *stage) meets() {
+	t := s.t
+	t.Helper()
 	prompts, err := prompt.New("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.rooms = room.New(room.Options{Node: "n1", Prompts: prompts, Registry: prometheus.NewRegistry()})
 	t.Cleanup(s.rooms.Close)
-	return s
 }
 
 func people(s *stage) (ids []string) {
@@ -66,6 +74,50 @@ func TestConference(t *testing.T) {
 		t.Errorf("after the call in the room are %v", got)
 	}
 	s.check("conference")
+}
+
+// A caller at a route point: a treatment gives way to the conference, the conference to the next treatment. In a conference nobody
+// has to route the call; out of it, somebody has.
+func TestConferenceAtRoutePoint(t *testing.T) {
+	s := newStage(t)
+	s.meets()
+	s.queueing(nil)
+	s.call("9000")
+	s.callerSays("ACK", 1, "")
+	join := &contract.JoinConferenceRequest{Tenant: s.c.id.tenant, CallUUID: s.c.id.uuid, Room: "r"}
+	enters := func() {
+		t.Helper()
+		s.line("router", "node", "into the conference")
+		if err := s.c.joinRoom(join); err != nil {
+			t.Fatal(err)
+		}
+		if got := people(s); len(got) != 1 || got[0] != "1001" {
+			t.Errorf("in the room are %v", got)
+		}
+	}
+	s.treat(voice.TreatmentPlayAnnouncement, 1, prompts("welcome"))
+	enters()
+	s.pass(5 * time.Minute)
+	s.treat(voice.TreatmentMusic, 2, nil)
+	if got := people(s); len(got) != 0 || s.c.inRoom {
+		t.Errorf("during a treatment in the room are %v", got)
+	}
+	enters()
+	s.line("router", "node", "out of the conference")
+	s.c.leaveRoom()
+	enters()
+	s.phone("1002", "b")
+	s.routes("1002", 3)
+	if err := s.c.joinRoom(join); !errors.Is(err, voice.ErrConflict) {
+		t.Errorf("joining twice: %v", err)
+	}
+	b := s.last("INVITE", "b")
+	b.answer(200, sdpAnswer)
+	if got := people(s); len(got) != 0 || s.c.inRoom {
+		t.Errorf("after the answer in the room are %v", got)
+	}
+	s.overBy(b)
+	s.check("route-point-conference")
 }
 
 func TestNoConference(t *testing.T) {

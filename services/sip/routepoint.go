@@ -124,7 +124,7 @@ func (c *call) playAlone(src sound.Source, done func(error)) (stop func()) {
 
 // hum lets the caller hear ring-back while nobody has said what he shall hear.
 func (c *call) hum() {
-	if d := c.desk; d.hum == nil && d.running == nil && !d.ending {
+	if d := c.desk; d.hum == nil && d.running == nil && !d.ending && !c.inRoom {
 		if src := c.w.tone(c.id.tenant, voice.TreatmentRingBack); src != nil {
 			d.hum = c.playAlone(src, nil)
 		}
@@ -142,6 +142,9 @@ func (d *desk) stopHum() {
 func (c *call) awaitRouter() {
 	d := c.desk
 	d.stopPatience()
+	if c.inRoom { // he has company
+		return
+	}
 	d.patience = c.w.after(d.options.RouterTimeout, func() {
 		c.must(func() {
 			if c.desk == d && c.phase == queued && d.patience != nil {
@@ -179,6 +182,7 @@ const longestWords = 20 * time.Second
 func (c *call) lastWords(o outcome) {
 	d := c.desk
 	c.stopTreatment(treatment.StatusCancelled)
+	c.quitRoom()
 	d.stopPatience()
 	d.ending = true
 	end := func(error) {
@@ -203,6 +207,7 @@ func (c *call) leaveQueue() {
 	if d == nil {
 		return
 	}
+	c.quitRoom()
 	d.stopPatience()
 	d.stopHum()
 	if r := d.running; r != nil {

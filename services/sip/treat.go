@@ -57,6 +57,7 @@ func (c *call) treat(t voice.TreatmentType, params voice.KVList, ref int64) *voi
 	}
 	d := c.desk
 	c.stopTreatment(treatment.StatusCancelled)
+	c.quitRoom()
 	d.stopPatience()
 	d.stopHum()
 	if plan.Clear {
