@@ -4,84 +4,21 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
-
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-
-	"parley/internal/media/secure"
 )
 
-// sdesPair makes the guard of a leg and that of its peer.
-func sdesPair(t testing.TB) (leg, peer *secure.SDES) {
-	t.Helper()
-	ours, theirs := secure.NewCrypto(1, secure.CM80), secure.NewCrypto(1, secure.CM80)
-	leg, err := secure.NewSDES(ours, theirs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if peer, err = secure.NewSDES(theirs, ours); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(peer.Close)
-	return leg, peer
-}
-
-// Audio is encrypted on one side of a call and not on the other, over a re-INVITE too; what is not encrypted, or under another
-// key, is dropped and counted.
-func TestEncryptedToPlain(t *testing.T) {
-	eachDriver(t, func(t *testing.T, p *Plane) {
-		c := newCall(t, p, Hooks{})
-		guard, peer := sdesPair(t)
-		agreed := c.a.agrees()
-		agreed.Guard = guard
-		agree(t, c.legA, agreed)
-		talk := func() {
-			t.Helper()
-			plain := c.a.next(0, []byte("twenty ms of speech"))
-			sealed, err := peer.Protect(nil, plain, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.a.send(c.a.rtp, c.portA, sealed)
-			c.b.hears(c.b.rtp, plain, c.portB)
-			said := c.b.audio(c.portB)
-			heard := c.a.datagram(c.a.rtp, c.portA)
-			if bytes.Contains(heard, []byte("speech")) {
-				t.Fatalf("what the encrypted side hears is plain: %q", heard)
-			}
-			var want, got rtp.Packet
-			opened, err := peer.Unprotect(nil, heard, false)
-			if err != nil || want.Unmarshal(said) != nil || got.Unmarshal(opened) != nil || !bytes.Equal(want.Payload, got.Payload) {
-				t.Fatalf("heard %x (%v), want the audio of %x", opened, err, said)
-			}
-		}
-		talk()
-		agree(t, c.legA, agreed)
-		talk()
-		_, stranger := sdesPair(t)
-		plain := c.a.next(0, []byte("not for you"))
-		forged, err := stranger.Protect(nil, plain, false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		before := c.legA.Stats().Dropped
-		c.a.send(c.a.rtp, c.portA, forged)
-		c.a.send(c.a.rtp, c.portA, plain)
-		c.a.send(c.a.rtp, c.portA, marshal(t, &rtcp.ReceiverReport{SSRC: 0xA}))
-		eventually(t, "what is not the peer's is counted", func() bool { return c.legA.Stats().Dropped == before+3 })
-		c.b.silence(c.b.rtp)
-		talk()
-	})
-}
-
-// provenGuard encrypts nothing and says that ICE proved an address.
+// provenGuard encrypts nothing and says that ICE proved an address. What it is given to handle it sends back.
 type provenGuard struct {
-	secure.SDES
-	peer  netip.AddrPort
-	begun chan netip.AddrPort
+	peer   netip.AddrPort
+	begun  chan netip.AddrPort
+	closed int
 }
 
 func (g *provenGuard) Peer() netip.AddrPort { return g.peer }
+func (g *provenGuard) Close()               { g.closed++ }
+
+func (g *provenGuard) Handle(b []byte, from netip.AddrPort, reply func([]byte, netip.AddrPort)) {
+	reply(b, from)
+}
 
 func (g *provenGuard) Protect(dst, packet []byte, _ bool) ([]byte, error) {
 	return append(dst, packet...), nil
@@ -121,6 +58,12 @@ func TestProvenPeer(t *testing.T) {
 		t.Errorf("the guard's words for the port of RTCP came back as %x", got)
 	}
 	moved := newPhone(t, 0xC)
+	for _, b := range [][]byte{{0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42}, {22, 254, 253}} { // STUN and DTLS, from wherever they come
+		moved.send(moved.rtp, c.portA, b)
+		if got := moved.datagram(moved.rtp, c.portA); !bytes.Equal(got, b) {
+			t.Errorf("the guard's answer to %x came as %x", b, got)
+		}
+	}
 	proven := &provenGuard{peer: addrOf(moved.rtp), begun: make(chan netip.AddrPort, 9)}
 	agreed.Guard = proven
 	agree(t, c.legA, agreed)
@@ -132,5 +75,13 @@ func TestProvenPeer(t *testing.T) {
 	c.b.silence(c.b.rtp)
 	if got := c.legA.Stats().Source; got != proven.peer {
 		t.Errorf("the peer's audio comes from %v, want %v", got, proven.peer)
+	}
+	agree(t, c.legA, agreed) // a session refresh
+	if g.closed != 1 || proven.closed != 0 {
+		t.Errorf("closed %d and %d times, want the one that was replaced once", g.closed, proven.closed)
+	}
+	agree(t, c.legA, c.a.agrees())
+	if proven.closed != 1 {
+		t.Errorf("closed %d times when audio was not encrypted any more, want once", proven.closed)
 	}
 }

@@ -203,6 +203,54 @@ func TestHijackIsRefused(t *testing.T) {
 	})
 }
 
+// What waits on a socket when the node was busy is passed on in its order, however much it is.
+func TestBurstKeepsItsOrder(t *testing.T) {
+	eachDriver(t, func(t *testing.T, p *Plane) {
+		c := newCall(t, p, Hooks{})
+		c.talk()
+		var burst [][]byte
+		c.legA.mu.Lock()
+		for i := range 20 {
+			b := c.a.next(0, []byte{byte(i)})
+			c.a.send(c.a.rtp, c.portA, b)
+			burst = append(burst, b)
+		}
+		c.legA.mu.Unlock()
+		for _, b := range burst {
+			c.b.hears(c.b.rtp, b, c.portB)
+		}
+	})
+}
+
+// A hook may close the leg while more of the peer waits to be handled, which then is nobody's.
+func TestHookClosesTheLeg(t *testing.T) {
+	eachDriver(t, func(t *testing.T, p *Plane) {
+		closed := make(chan struct{})
+		var c *call
+		c = newCall(t, p, Hooks{Digit: func(Digit) { c.legA.Close(); close(closed) }})
+		c.talk()
+		c.legA.mu.Lock()
+		last := c.a.next(101, []byte{5, 0x8A, 3, 32})
+		c.a.send(c.a.rtp, c.portA, last)
+		for range 5 {
+			c.a.audio(c.portA)
+		}
+		c.legA.mu.Unlock()
+		c.b.hears(c.b.rtp, last, c.portB)
+		select {
+		case <-closed:
+		case <-time.After(patience):
+			t.Fatal("the digit was not told")
+		}
+		c.b.audio(c.portB) // when this is counted, the rest of the burst was dealt with, or its sockets are gone
+		eventually(t, "B's packet to be counted", func() bool { return c.legB.Stats().Packets == 2 })
+		c.b.silence(c.b.rtp)
+		if s := c.legA.Stats(); s.Packets != 2 {
+			t.Errorf("%+v, want nothing taken after the digit", s)
+		}
+	})
+}
+
 // A re-INVITE with another address arms the latch; one with the same address does not.
 func TestNewAddressArmsTheLatch(t *testing.T) {
 	p := startPlane(t, testConfig(), newDriver)
