@@ -83,20 +83,20 @@ func (o *outside) exitRoom(callUUID string) (was bool) { return o.rooms.Leave(ca
 
 // inCall has a call of the node do something, and waits for it.
 func (s *Service) inCall(ctx context.Context, tenant, callUUID string, do func(*call) error) error {
-	for _, c := range s.all() {
-		if c.id.uuid != callUUID || c.id.tenant != tenant {
-			continue
-		}
-		done := make(chan error, 1)
-		c.must(func() { done <- do(c) })
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-			return voice.Errorf(voice.ErrTimeout, "call %.64s did not answer in time", callUUID)
-		}
+	c := s.find(tenant, callUUID, "")
+	if c == nil {
+		return voice.Errorf(voice.ErrNotFound, "this node has no call %.64s in progress", callUUID)
 	}
-	return voice.Errorf(voice.ErrNotFound, "this node has no call %.64s in progress", callUUID)
+	done := make(chan error, 1)
+	if !c.post(func() { done <- do(c) }) {
+		return voice.Errorf(voice.ErrOverloaded, "too much waits for call %s already", callUUID)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return voice.Errorf(voice.ErrTimeout, "call %s did not answer in time", callUUID)
+	}
 }
 
 // JoinConference serves contract.JoinConference.

@@ -69,7 +69,6 @@ type Service struct {
 	keys     *secure.Identity // who we are in handshakes
 	prompts  *prompt.Library
 	rooms    *room.Rooms
-	records  string // directory of recordings; "" = nothing is recorded
 
 	announcements *announcements
 	sender        sipua.Sender
@@ -144,7 +143,7 @@ func New(o Options) (*Service, error) {
 		o.Health.Set(c, obs.LevelStarting, "starting")
 	}
 	s := &Service{
-		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, prompts: o.Prompts, records: o.Recordings, told: o.Changed, health: o.Health, log: o.Log,
+		f: o.Fabric, dir: o.Directory, cfg: o.Config, digest: o.Digest, plane: o.Media, prompts: o.Prompts, told: o.Changed, health: o.Health, log: o.Log,
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, names: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
