@@ -11,6 +11,13 @@
 // reliable (RFC 3262) where a leg can do that and it matters (reliable.go, early.go). Sessions expire (RFC 4028): a phone that
 // knows timers refreshes, others are asked (timer.go, renew.go), and the other side hears of neither.
 //
+// # Audio
+//
+// Each side is agreed with by itself, about a leg of package media: what one side offers becomes an offer of ours to the other, in
+// the profile of its device (device.go), and its answer one of ours (audio.go). Keys and handshakes are a side's own (keys.go), and
+// last as long as its leg. Whoever is on hold hears music (hold.go). Audio that goes from phone to phone is described by the
+// phones alone (direct.go).
+//
 // # State and concurrency
 //
 // A call is a state machine that one goroutine at a time works on: all that concerns it (requests, responses, timers,
