@@ -3,7 +3,8 @@ package media
 import "net/netip"
 
 // Guard stands between a leg and the wire where its audio is encrypted (SRTP, RFC 3711), and proves who the peer is.
-// Package secure has them. Its methods may be called at once from anywhere.
+// Package secure has them. Its methods may be called at once from anywhere. The leg holds its lock around all of them but
+// Handle and HandleControl, and reply takes it: so those two may call reply, and the others must leave that to a goroutine.
 type Guard interface {
 	// Handle takes a datagram that is neither RTP nor RTCP (STUN, DTLS; RFC 7983). reply sends on the socket it came to;
 	// it may be kept and called later, from any goroutine.
