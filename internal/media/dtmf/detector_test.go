@@ -95,7 +95,7 @@ var bothRates = []int{audio.Narrow, audio.Wide}
 // every plays one key at all places of the keypad, shifted against the blocks, and tells how often it was heard once and rightly.
 func every(t *testing.T, rate int, noise float64, change func(*pair)) (right, all int) {
 	for key := range keypad {
-		for shift := 0; shift < blockSamples; shift += 21 * rate / audio.Narrow {
+		for shift := 0; shift < blockSamples; shift += 34 * rate / audio.Narrow {
 			p := pair{[2]float64{rows[key/4], columns[key%4]}, [2]float64{-10, -10}, 40 * time.Millisecond}
 			change(&p)
 			all++
