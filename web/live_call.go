@@ -67,6 +67,10 @@ func (c *liveCall) state() (word, class string) {
 		return "On hold", "hold"
 	case !c.Answer.IsZero():
 		return "Talking", "good"
+	case c.State == "queued" && c.Treatment != "":
+		return "Waiting: " + c.Treatment, "warn"
+	case c.State == "queued":
+		return "Waiting", "warn"
 	case !c.Ringing.IsZero():
 		return "Ringing", "warn"
 	case c.State == "routing":

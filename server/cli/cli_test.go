@@ -51,6 +51,23 @@ func (n *node) IssueToken(_ context.Context, req contract.IssueTokenRequest) (co
 	return contract.Session{Token: "t0k", Principal: voice.Principal{Tenant: "demo", User: req.User}, Expires: time.Now().Add(req.TTL)}, n.err
 }
 
+func (n *node) Treat(_ context.Context, req *contract.TreatmentRequest) (*contract.RequestAnswer, error) {
+	if req.ThisDN != "9000" {
+		return nil, voice.Errorf(voice.ErrNotFound, "no call waits at route point %s", req.ThisDN)
+	}
+	if req.Type == voice.TreatmentIVR {
+		return &contract.RequestAnswer{Error: voice.TErrorf(voice.TErrUnsupported, "treatment %s is not supported", req.Type)}, nil
+	}
+	return &contract.RequestAnswer{}, nil
+}
+
+func (n *node) Route(_ context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error) {
+	if req.Destination != "1001" {
+		return &contract.RequestAnswer{Error: voice.TErrorf(voice.TErrInvalidCalledDN, "%s: no such number", req.Destination)}, nil
+	}
+	return &contract.RequestAnswer{}, nil
+}
+
 func (n *node) Resolve(_ context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error) {
 	n.dialled = req
 	return &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "1002", Steps: []contract.ResolveStep{{Rule: "extension 1002", Result: "rings"}}}, n.err

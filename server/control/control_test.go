@@ -62,6 +62,28 @@ func (f *fake) Resolve(_ context.Context, req *contract.ResolveRequest) (*contra
 	return &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "1002"}, f.err
 }
 
+func (f *fake) Treat(_ context.Context, req *contract.TreatmentRequest) (*contract.RequestAnswer, error) {
+	return &contract.RequestAnswer{ReferenceID: req.ReferenceID, Error: voice.TErrorf(voice.TErrBadParameter, "%s of %s", req.Type, req.Parameters.List("PROMPT").List("1").Text("ID"))}, f.err
+}
+
+func (f *fake) Route(_ context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error) {
+	return &contract.RequestAnswer{ReferenceID: req.ReferenceID}, f.err
+}
+
+func TestTreatmentsThroughTheSocket(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir, &fake{})
+	l := control.NewLocal(dir)
+	a, err := l.Treat(t.Context(), &contract.TreatmentRequest{Type: voice.TreatmentPlayAnnouncement, ReferenceID: 7,
+		Parameters: voice.KVList{"PROMPT": voice.KVList{"1": voice.KVList{"ID": "welcome"}}}})
+	if err != nil || a.ReferenceID != 7 || a.Error == nil || a.Error.Code != voice.TErrBadParameter || a.Error.Message != "PlayAnnouncement of welcome" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := l.Route(t.Context(), &contract.RouteCallRequest{ReferenceID: 8}); err != nil || a.ReferenceID != 8 || a.Error != nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // serve runs a server for node in dir until the test ends.
 func serve(t *testing.T, dir string, node control.Node) {
 	t.Helper()

@@ -62,6 +62,16 @@ func (l *Local) Resolve(ctx context.Context, req *contract.ResolveRequest) (res 
 	return res, l.ask(ctx, http.MethodPost, "/dial", req, &res)
 }
 
+// Treat applies a treatment to a call at a route point.
+func (l *Local) Treat(ctx context.Context, req *contract.TreatmentRequest) (res *contract.RequestAnswer, err error) {
+	return res, l.ask(ctx, http.MethodPost, "/treat", req, &res)
+}
+
+// Route sends a call at a route point to a number.
+func (l *Local) Route(ctx context.Context, req *contract.RouteCallRequest) (res *contract.RequestAnswer, err error) {
+	return res, l.ask(ctx, http.MethodPost, "/route", req, &res)
+}
+
 func (l *Local) ask(ctx context.Context, method, path string, body, into any) error {
 	err := roundTrip(ctx, l.http, method, "http://node"+path, "", body, into)
 	switch {

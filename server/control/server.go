@@ -24,6 +24,8 @@ type Node interface {
 	Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error)
 	IssueToken(ctx context.Context, req contract.IssueTokenRequest) (contract.Session, error)
 	Resolve(ctx context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error)
+	Treat(ctx context.Context, req *contract.TreatmentRequest) (*contract.RequestAnswer, error)
+	Route(ctx context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error)
 }
 
 // Cluster is all nodes alive, this one first, and those that did not answer.
@@ -95,6 +97,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /export", s.export)
 	mux.HandleFunc("POST /token", s.token)
 	mux.HandleFunc("POST /dial", s.dial)
+	mux.HandleFunc("POST /treat", s.treat)
+	mux.HandleFunc("POST /route", s.route)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -145,6 +149,26 @@ func (s *Server) dial(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := s.node.Resolve(r.Context(), &req)
+	s.answer(w, res, err)
+}
+
+func (s *Server) treat(w http.ResponseWriter, r *http.Request) {
+	var req contract.TreatmentRequest
+	if err := decode(w, r, &req); err != nil {
+		s.answer(w, nil, err)
+		return
+	}
+	res, err := s.node.Treat(r.Context(), &req)
+	s.answer(w, res, err)
+}
+
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	var req contract.RouteCallRequest
+	if err := decode(w, r, &req); err != nil {
+		s.answer(w, nil, err)
+		return
+	}
+	res, err := s.node.Route(r.Context(), &req)
 	s.answer(w, res, err)
 }
 

@@ -26,6 +26,8 @@ type announcements struct {
 	dir   string // "" = nothing can be recorded
 	cache *play.Cache
 
+	tapes sync.WaitGroup // recordings under way
+
 	mu   sync.Mutex      // guards busy
 	busy map[string]bool // files being recorded
 }
@@ -144,7 +146,7 @@ func (a *announcements) record(ctx context.Context, tenant string, r *treatment.
 			rec.Stop()
 		})
 	}}
-	go func() { // ends with the recording, which ends with its longest time at the latest
+	a.tapes.Go(func() { // ends with ctx, and with the longest time of the recording
 		res := rec.Run(ctx)
 		a.mu.Lock()
 		kept := !drop && res.Spoken && res.Err == nil && res.Reason != record.Silence
@@ -154,6 +156,6 @@ func (a *announcements) record(ctx context.Context, tenant string, r *treatment.
 		}
 		free()
 		done(res.Duration, kept, res.Err)
-	}()
+	})
 	return t, nil
 }

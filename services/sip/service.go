@@ -182,6 +182,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 	s.run = work
 	var wg sync.WaitGroup
+	defer s.announcements.tapes.Wait()
 	defer wg.Wait()
 	defer s.rooms.Close() // what is recorded is on disk when Run returns
 	defer cancel()
