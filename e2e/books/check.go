@@ -96,14 +96,14 @@ type party struct {
 	role voice.DNRole
 }
 
-// order says what is wrong with the order of the events of a call, "" for nothing. Each party begins with EventDialing or
-// EventRinging and ends with EventReleased, EventAbandoned or EventDiverted, once, and what else it has lies between.
+// order says what is wrong with the order of the events of a call, "" for nothing. Each party begins with EventDialing,
+// EventRinging or EventQueued and ends with EventReleased, EventAbandoned or EventDiverted, once, and what else it has lies between.
 func order(events []voice.CallEvent) string {
 	in, answered := map[party]bool{}, map[party]bool{}
 	for _, e := range events {
 		p := party{e.ThisDN, e.ThisDNRole}
 		switch e.ID {
-		case voice.EventDialing, voice.EventRinging:
+		case voice.EventDialing, voice.EventRinging, voice.EventQueued:
 			if in[p] {
 				return fmt.Sprintf("%s begins twice for %s", e.ID, e.ThisDN)
 			}

@@ -112,7 +112,7 @@ func (c *Call) text(method, branch string, cseq uint32, extra, sdp string) strin
 		fmt.Fprintf(&b, "Route: %s\r\n", r)
 	}
 	fmt.Fprintf(&b, "From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n%s", c.local, c.remote, c.ID, cseq, method, extra)
-	if sdp != "" {
+	if sdp != "" && !strings.Contains(extra, "Content-Type:") {
 		b.WriteString("Content-Type: application/sdp\r\n")
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(sdp), sdp)

@@ -157,7 +157,6 @@ func (c *call) changeAlone(s side, l *leg, req *sip.Request, tx sipua.ServerTx) 
 		tx.Respond(l.respond(req, 491, "Request Pending"))
 		return
 	}
-	was := c.isHeld(caller)
 	body, err := c.changedAlone(req)
 	if err != nil {
 		o := badMedia(err)
@@ -173,9 +172,6 @@ func (c *call) changeAlone(s side, l *leg, req *sip.Request, tx sipua.ServerTx) 
 		c.grant(caller, req, res)
 	}
 	withSDP(res, body)
-	if !bare {
-		c.holdEvents(caller, was)
-	}
 	if req.IsInvite() {
 		c.awaited = bare
 		c.repeat2xx(caller, tx, res, c.unconfirmed)
