@@ -257,7 +257,7 @@ func (s *Server) cdr(r *request) error {
 	v.Voice = voiceOf(&c, events, party(c.Caller, "caller"), party(cmp.Or(c.Answered, c.Dialled), "called side"))
 	for _, f := range []fact{
 		{"Kind", v.Type}, {"Caller", c.Caller}, {"Caller's name", c.CallerName}, {"Dialled", c.Dialled}, {"Reached", c.Answered},
-		{"Trunk in", c.TrunkIn}, {"Trunk out", c.TrunkOut}, {"SIP status", number(c.Status)}, {"Call UUID", c.CallUUID}, {"Thread", c.ThreadID},
+		{"Route point", c.RoutePoint}, {"Trunk in", c.TrunkIn}, {"Trunk out", c.TrunkOut}, {"SIP status", number(c.Status)}, {"Call UUID", c.CallUUID}, {"Thread", c.ThreadID},
 		{"SIP Call-ID", c.SIPCallID}, {"Node", c.Node}, {"Events", number(int(c.Events))},
 	} {
 		if f.Value != "" {

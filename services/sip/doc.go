@@ -37,6 +37,11 @@
 // Package trunk says where a call may leave; the call goes from target to target (leaving.go) and says who we are when a
 // trunk asks (proving.go).
 //
+// # Route points
+//
+// A call to a route point waits at it (routepoint.go), answered or in early media, negotiated with alone (alone.go). What its
+// caller hears and is asked is said through doors (treat.go, package treatment), and so is where it goes (routed.go).
+//
 // # Events and records
 //
 // Each step is an event on CALLS, numbered without holes, and each attempt ends with one record on CDR. A call never
