@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,6 +50,9 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9@._-]{0,63}$`)
 func fileName(name string) string {
 	if plainName.MatchString(name) {
 		return name
+	}
+	if len(name) > 64 { // its hexadecimal would be too long for a file system
+		return fmt.Sprintf("%%%%%x", sha256.Sum256([]byte(name)))
 	}
 	return fmt.Sprintf("%%%x", name)
 }
