@@ -37,7 +37,7 @@ type Agreement struct {
 // Agree begins to treat the peer as was agreed, from the next packet on. An address of zeros, or port 0, leaves the
 // address as it was, since it means hold. An address that differs from the one before arms symmetric RTP anew; the same
 // one (a session refresh) does not. The slices are kept and must not change. The error wraps voice.ErrInvalid when
-// nothing may be sent to the address; then all stays as it was.
+// nothing may be sent to the address; then all stays as it was. After Close it is ErrClosed, and the guard is closed.
 func (l *Leg) Agree(a Agreement) error {
 	if err := l.plausible(a.Remote); err != nil {
 		return err
@@ -45,6 +45,12 @@ func (l *Leg) Agree(a Agreement) error {
 	now := l.plane.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		if a.Guard != nil && a.Guard != l.agreed.Guard {
+			a.Guard.Close()
+		}
+		return ErrClosed
+	}
 	if !a.Remote.RTP.IsValid() || a.Remote.RTP.Addr().IsUnspecified() || a.Remote.RTP.Port() == 0 {
 		a.Remote.RTP, a.Remote.RTCP = l.agreed.Remote.RTP, l.agreed.Remote.RTCP
 	}

@@ -142,40 +142,6 @@ func (l *Leg) bindPair(port uint16) (err error) {
 // Ports are our RTP and RTCP port towards the peer.
 func (l *Leg) Ports() (rtp, rtcp uint16) { return l.port, l.port + 1 }
 
-// Join lets two legs hear each other; what either was joined with before hears nothing any more. Sound passes as it comes
-// where the peer knows its format, and is coded anew where not. What the peer does not know and nobody here can code anew is dropped and counted.
-func Join(a, b *Leg) {
-	a.Part()
-	b.Part()
-	a.joinTo(b)
-	b.joinTo(a)
-}
-
-// Part ends what Join began. A leg that is joined with none is left as it is.
-func (l *Leg) Part() {
-	if other := l.joinTo(nil); other != nil {
-		other.partFrom(l)
-	}
-}
-
-// joinTo sets the joined leg and returns the one before.
-func (l *Leg) joinTo(other *Leg) *Leg {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := l.joined
-	l.joined = other
-	return before
-}
-
-// partFrom forgets a leg, if it is the joined one still.
-func (l *Leg) partFrom(other *Leg) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.joined == other {
-		l.joined = nil
-	}
-}
-
 // Stats is what the leg did; after Close, what it had done.
 func (l *Leg) Stats() Stats {
 	l.mu.Lock()
@@ -201,7 +167,6 @@ func (l *Leg) Figures() quality.Figures {
 // Close says goodbye to the peer, closes the sockets and returns the ports to the pool. It may be called any number of
 // times.
 func (l *Leg) Close() {
-	l.Part()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -223,6 +188,7 @@ func (l *Leg) Close() {
 	l.plane.pool.put(l.port)
 	counts := l.count
 	l.mu.Unlock()
+	l.Part()
 	if tell {
 		player.tell()
 	}

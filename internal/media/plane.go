@@ -34,10 +34,11 @@ type Plane struct {
 
 	opened atomic.Uint32
 
-	mu    sync.Mutex // guards what follows
-	legs  map[*Leg]struct{}
-	done  counters // of legs that are closed
-	ended bool
+	joining sync.Mutex // held while legs are joined or parted, so that it is mutual; before any leg's lock
+	mu      sync.Mutex // guards what follows
+	legs    map[*Leg]struct{}
+	done    counters // of legs that are closed
+	ended   bool
 }
 
 // socket is one UDP port of a leg.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"parley/internal/media/sdp"
 )
 
 // headerSize is that of RTP without sources and extensions (RFC 3550 §5.1), the only one that is sent: what a peer adds
@@ -91,7 +93,7 @@ func (l *Leg) pass(p *packet, from *Leg, now time.Time) dropReason {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.closed || l.player != nil || l.keys != nil:
+	case l.closed || l.player != nil || l.keys != nil && !l.becomesTone(p.format):
 		return dropReplaced
 	case !l.agreed.Direction.Receives():
 		return dropHeld
@@ -108,6 +110,15 @@ func (l *Leg) pass(p *packet, from *Leg, now time.Time) dropReason {
 	start := p.at - headerSize // the header of the sender is at least as long
 	putHeader(p.b[start:], h)
 	return l.sendLocked(p.b[start:], h, p.format.Clock, now)
+}
+
+// becomesTone tells whether a format is telephone-events and the peer knows none: then they wait for those being pressed.
+func (l *Leg) becomesTone(f sdp.Format) bool {
+	if f.Encoding != telephoneEvent || len(l.agreed.Send) == 0 {
+		return false
+	}
+	_, known := eventOf(l.agreed.Send, f.Clock)
+	return !known
 }
 
 // emitLocked sends a packet that we make.

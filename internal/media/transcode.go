@@ -43,7 +43,7 @@ func (l *Leg) recodeLocked(p *packet, from *Leg, now time.Time) dropReason {
 		t = &transcoder{}
 		l.recode = t
 	}
-	stream := source{leg: from, ssrc: p.header.SSRC, recoded: true}
+	stream := source{leg: from, ssrc: p.header.SSRC}
 	if t.source != stream || t.in.format != p.format {
 		if reason := t.begin(stream, p, l.agreed.Send); reason != dropNot {
 			return reason
@@ -57,14 +57,14 @@ func (l *Leg) recodeLocked(p *packet, from *Leg, now time.Time) dropReason {
 	case t.in.event:
 		return l.recodeEventLocked(t, &h, payload, now)
 	case t.in.kind == jitter.Noise: // the pause that follows is heard as silence
-		l.out.leaveOut(stream)
+		l.out.leaveOut(t.stream())
 		return dropCodec
 	}
 	if !t.recode(payload) {
 		return dropCodec
 	}
 	clock := t.out.codec.Clock()
-	if l.out.follow(&h, stream, clock, now) {
+	if l.out.follow(&h, t.stream(), clock, now) {
 		h.Marker = true
 	}
 	h.PayloadType = t.out.format.Type
@@ -117,6 +117,14 @@ func (t *transcoder) recode(payload []byte) bool {
 	return len(t.coded) > 0 && len(t.coded) <= maxCoded
 }
 
+// stream is whose numbers what is sent has: while the clocks are equal those of what passes as it is beside it, since sound and
+// telephone-events of one stream go either way in turn.
+func (t *transcoder) stream() source {
+	s := t.source
+	s.recoded = t.out.codec != nil && t.in.format.Clock != t.out.codec.Clock()
+	return s
+}
+
 // scaled is a timestamp in the clock of what is sent.
 func (t *transcoder) scaled(stamp uint32) uint32 {
 	in, out := int64(t.in.format.Clock), int64(t.in.format.Clock)
@@ -126,7 +134,7 @@ func (t *transcoder) scaled(stamp uint32) uint32 {
 	t.since += int64(int32(stamp - t.last))
 	t.last = stamp
 	if in == out || in == 0 {
-		return t.first + uint32(t.since)
+		return stamp
 	}
 	return t.first + uint32(t.since*out/in)
 }
@@ -139,7 +147,7 @@ func (l *Leg) recodeEventLocked(t *transcoder, h *rtp.Header, payload []byte, no
 	}
 	f, ok := eventOf(l.agreed.Send, clock)
 	if !ok {
-		l.out.leaveOut(t.source)
+		l.out.leaveOut(t.stream())
 		var done [2]dtmf.Digit
 		for _, d := range t.events.Packet(h, payload, t.in.format.Clock, now, done[:0]) {
 			if d.Key != 0 {
@@ -154,7 +162,7 @@ func (l *Leg) recodeEventLocked(t *transcoder, h *rtp.Header, payload []byte, no
 	t.coded = append(t.coded[:0], payload[:4]...)
 	duration := uint64(binary.BigEndian.Uint16(payload[2:])) * uint64(f.Clock) / uint64(max(1, t.in.format.Clock))
 	binary.BigEndian.PutUint16(t.coded[2:], uint16(min(duration, 0xFFFF)))
-	l.out.follow(h, t.source, f.Clock, now)
+	l.out.follow(h, t.stream(), f.Clock, now)
 	h.PayloadType = f.Type
 	return l.emitAsLocked(h, f.Clock, t.coded, now)
 }

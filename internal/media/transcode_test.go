@@ -250,3 +250,68 @@ func TestOpusIsHeardByPhonesWithoutIt(t *testing.T) {
 		t.Errorf("the browser hears %v", got.Header)
 	}
 }
+
+// Many gateways go on sending sound while a key is pressed. Sound that is coded anew and events that pass are one stream, so
+// that all packets of an event have one timestamp still.
+func TestEventsBetweenSoundThatIsCodedAnew(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatEvent}, []sdp.Format{formatA, formatEvent})
+	k := c.a.talker(t, c.portA, formatU)
+	pcm := speech(8000, time.Second)
+	var packets []rtp.Packet
+	send := func(b []byte) {
+		c.a.send(c.a.rtp, c.portA, b)
+		packets = append(packets, c.b.takes(c.portB, number(1))...)
+	}
+	send(k.packet(pcm[:160]))
+	begin := c.a.header.Timestamp
+	for i := range 7 {
+		payload := []byte{5, 10, 0, 0}
+		binary.BigEndian.PutUint16(payload[2:], uint16(160*min(i+1, 5)))
+		if i >= 4 {
+			payload[1] |= 0x80
+		}
+		now := c.a.header.Timestamp
+		c.a.header.Timestamp = begin
+		send(c.a.next(formatEvent.Type, payload))
+		c.a.header.Timestamp = now
+		send(k.packet(pcm[160:320]))
+	}
+	if got := keysOf(packets, formatEvent.Type, 8000); got != "5" {
+		t.Errorf("keys %q, one 5 was pressed", got)
+	}
+	for i, p := range packets {
+		want := packets[0].Timestamp + uint32(160*((i+1)/2))
+		if p.PayloadType == formatEvent.Type {
+			want = packets[0].Timestamp + 160
+		}
+		if p.Timestamp != want || p.SequenceNumber != packets[0].SequenceNumber+uint16(i) {
+			t.Errorf("packet %d: %v after %v", i, p.Header, packets[0].Header)
+		}
+	}
+}
+
+// Who dials from memory presses faster than the tones are long that are made of it; each key is heard.
+func TestKeysThatComeFasterThanTheirTones(t *testing.T) {
+	c := between(t, []sdp.Format{formatU, formatEvent}, []sdp.Format{formatU})
+	for _, key := range []byte{1, 2, 3} {
+		begin := c.a.header.Timestamp
+		for i := range 5 {
+			payload := []byte{key, 10, 0, 0}
+			binary.BigEndian.PutUint16(payload[2:], uint16(160*min(i+1, 3)))
+			if i >= 2 {
+				payload[1] |= 0x80
+			}
+			c.a.header.Timestamp = begin
+			c.a.send(c.a.rtp, c.portA, c.a.next(formatEvent.Type, payload))
+		}
+		c.a.header.Timestamp = begin + 800
+	}
+	pcm := decoded(t, formatU, c.b.takes(c.portB, number(25)))
+	var heard []byte
+	for at := 80; at+640 <= len(pcm); at += 1600 { // 100 ms of each key, and as long a pause
+		heard = append(heard, heardKey(pcm[at:at+640], 8000))
+	}
+	if string(heard) != "123" {
+		t.Errorf("heard %q, pressed 123", heard)
+	}
+}
