@@ -60,8 +60,7 @@ func ownOf(offered []sdp.Format) ([]sdp.Format, error) {
 // offerAlone offers side s what we can do ourselves.
 func (a *audio) offerAlone(s side, peer netip.Addr) ([]byte, error) {
 	e := &a.ends[s]
-	own := append(spoken[:len(spoken):len(spoken)], sdp.Format{Type: 101, Encoding: sdp.TelephoneEvent, Clock: 8000, Params: "0-15"})
-	return a.propose(s, &sdp.Terms{Profile: e.profile(), Formats: e.author.Number(own), Direction: sdp.SendRecv, Reports: true}, peer)
+	return a.propose(s, &sdp.Terms{Profile: e.profile(), Formats: e.author.Number(spoken), Direction: sdp.SendRecv, Reports: true}, peer)
 }
 
 // offerBeyond offers a place that is called from a route point what the caller can do, and what we can go between.
@@ -147,7 +146,7 @@ func (c *call) changeAlone(s side, l *leg, req *sip.Request, tx sipua.ServerTx) 
 	}
 	bare := len(req.Body()) == 0
 	switch {
-	case s == callee && !bare, !c.taken && (req.IsInvite() || !bare && c.deal != dealSettled): // one after the other (RFC 3261 §14.2)
+	case s == callee && (!bare || req.IsInvite()), !c.taken && (req.IsInvite() || !bare && c.deal != dealSettled): // one after the other (RFC 3261 §14.2)
 		later()
 		return
 	case req.Method == sip.UPDATE && bare:
@@ -157,6 +156,7 @@ func (c *call) changeAlone(s side, l *leg, req *sip.Request, tx sipua.ServerTx) 
 		tx.Respond(l.respond(req, 491, "Request Pending"))
 		return
 	}
+	held := c.isHeld(caller)
 	body, err := c.changedAlone(req)
 	if err != nil {
 		o := badMedia(err)
@@ -167,6 +167,9 @@ func (c *call) changeAlone(s side, l *leg, req *sip.Request, tx sipua.ServerTx) 
 	}
 	l.learn(req)
 	c.hearKeys()
+	if !bare {
+		c.holdEvents(caller, held)
+	}
 	res := l.respond(req, 200, "OK")
 	if c.taken {
 		c.grant(caller, req, res)

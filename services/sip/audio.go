@@ -104,7 +104,7 @@ func newAudio(callUUID string, id *secure.Identity) *audio {
 }
 
 // offer takes an offer of side from, and returns the one for the other side.
-func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) (_ []byte, err error) {
+func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) ([]byte, error) {
 	e, o := &a.ends[from], &a.ends[from.other()]
 	e.before = &past{said: e.said, asked: e.asked, holds: e.holds}
 	e.before.other.ours, e.before.other.told, e.before.other.sent = o.ours, o.told, o.sent
@@ -122,10 +122,14 @@ func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) 
 	}
 	e.hear(s, talking)
 	e.asked = s
-	return a.propose(from.other(), &sdp.Terms{
+	body, err := a.propose(from.other(), &sdp.Terms{
 		Profile: o.profile(), Formats: o.author.Number(sdp.Widen(e.said.formats, spoken)), Direction: a.onward(from),
 		PTime: e.said.ptime, MaxPTime: e.said.maxptime, Reports: true,
 	}, peer)
+	if err != nil {
+		a.undo(from)
+	}
+	return body, err
 }
 
 // propose writes an offer of ours to side s.
@@ -318,7 +322,8 @@ func (a *audio) restart() {
 	if a != nil {
 		e := &a.ends[callee]
 		e.author.Restart()
-		e.keys, e.said, e.ours, e.agreed, e.told, e.sent = keys{}, said{}, nil, nil, sdp.Terms{}, nil
+		e.keys.forget()
+		e.keys, e.said, e.ours, e.agreed, e.told, e.sent = keys{shook: e.keys.shook}, said{}, nil, nil, sdp.Terms{}, nil
 	}
 }
 

@@ -194,6 +194,7 @@ func (c *call) takenBy(b *branch, e *early, res *sip.Response) {
 	d.route = nil
 	c.leaveQueue()
 	c.hearKeys()
+	c.music() // for one whom the caller holds
 	c.times.answer = c.w.now()
 	c.agreed(callee, res)
 	c.phase = answered

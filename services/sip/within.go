@@ -262,6 +262,9 @@ func (c *call) relayAnswer(r *relayed, res *sip.Response, err error) {
 		r.to.timer.least = minSE(res)
 		r.to.timer.interval = max(r.to.timer.interval, r.to.timer.least)
 		r.final = false
+		if isSDP(r.req) && c.audio != nil {
+			c.audio.undo(r.from) // it is offered anew
+		}
 		c.relay(r)
 		return
 	}
