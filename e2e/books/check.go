@@ -136,9 +136,10 @@ func order(events []voice.CallEvent) string {
 
 // agree says what does not fit between a record and the events, "" for nothing.
 func agree(r *voice.CDR, events []voice.CallEvent) string {
-	has := map[voice.EventName]bool{}
+	has, gaveUp := map[voice.EventName]bool{}, false
 	for _, e := range events {
 		has[e.ID] = true
+		gaveUp = gaveUp || e.ID == voice.EventAbandoned && e.CallState == voice.StateOk // else the call was taken from a route point
 	}
 	answered := r.Outcome == voice.OutcomeAnswered
 	between := r.TrunkIn != "" && r.TrunkOut != "" // no party is ours, so there are no events
@@ -151,7 +152,7 @@ func agree(r *voice.CDR, events []voice.CallEvent) string {
 		return "established, and the record knows nothing of it"
 	case answered && !between && !has[voice.EventEstablished]:
 		return "answered, and never established"
-	case has[voice.EventAbandoned] && r.Outcome != voice.OutcomeAbandoned:
+	case gaveUp && r.Outcome != voice.OutcomeAbandoned:
 		return "abandoned, and the record knows nothing of it"
 	}
 	return ""

@@ -80,6 +80,7 @@ func TestBadBooks(t *testing.T) {
 		{"no outcome", func(b *Books) { b.Records[0].Outcome = "" }, "no outcome"},
 		{"answered without a time", func(b *Books) { b.Records[0].Answer = time.Time{} }, "no time of it"},
 		{"the record says busy", func(b *Books) { b.Records[0].Outcome, b.Records[0].Answer = voice.OutcomeBusy, time.Time{} }, "knows nothing"},
+		{"abandoned, and the record knows nothing", func(b *Books) { *b = call("a", voice.OutcomeFailed, abandoned) }, "abandoned, and"},
 		{"ended before it began", func(b *Books) { b.Records[0].End = begin.Add(-1) }, "times in no order"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ type fakeLegs [2]struct {
 	plays   func(what string) // writes it down; nil = nobody does
 	key     func(byte)        // is told of keys in signalling
 	tones   bool              // keys are looked for in the sound
+	ears    int               // who listen
 }
 
 type fakeLeg struct {
@@ -50,7 +51,11 @@ func (l fakeLeg) Play(src sound.Source, done func(error)) func() {
 }
 func (l fakeLeg) Listen(sound.Sink) func() {
 	l.all[l.s].plays("is heard")
-	return func() { l.all[l.s].plays("is not heard") }
+	l.all[l.s].ears++
+	return func() {
+		l.all[l.s].plays("is not heard")
+		l.all[l.s].ears--
+	}
 }
 func (l fakeLeg) Close() { l.all[l.s].closed = true }
 

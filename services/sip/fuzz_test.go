@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/e2e/books"
 	"parley/internal/contract"
 )
 
@@ -22,6 +23,7 @@ type chaos struct {
 	caller *incoming // the INVITE
 	final  map[*sentRequest]int
 	cseq   int
+	waits  bool // the number called is a route point
 }
 
 func (c *chaos) next() int {
@@ -42,6 +44,10 @@ func FuzzCall(f *testing.F) {
 	f.Add([]byte{0, 2, 0, 4, 8, 0, 9, 0, 10, 11, 3, 0, 6})
 	f.Add([]byte{3, 3, 0, 3, 1, 12, 12, 2, 2, 4, 6}) // busy, forwarded
 	f.Add([]byte("re-INVITE and UPDATE at once, from both sides"))
+	// Route points: keys, music, routed; recorded in early media, routed, busy, CANCEL; conference, music, conference, routed.
+	f.Add([]byte{128, 1, 4, 0, 13, 5, 16, 0, 15, 0, 15, 1, 15, 2, 13, 1, 14, 0, 0, 1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 10, 9, 6})
+	f.Add([]byte{128, 6, 13, 6, 16, 0, 15, 11, 17, 1, 8, 14, 0, 0, 11, 0, 0, 0, 5})
+	f.Add([]byte{128, 0, 4, 0, 18, 13, 1, 18, 14, 0, 0, 3, 0, 0, 0, 0, 19, 10, 60})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 200 {
 			return // longer ones find nothing new, and take long
@@ -95,7 +101,12 @@ func (c *chaos) begin() {
 	if kind&64 != 0 { // the audio goes through the node
 		c.legs = &fakeLegs{}
 	}
-	c.caller = c.call("1002", [][]string{
+	number := "1002"
+	if c.waits = kind&128 != 0; c.waits {
+		number = "9000"
+		c.atQueue(c.next())
+	}
+	c.caller = c.call(number, [][]string{
 		nil, {"Supported: 100rel, timer"}, {"Require: 100rel", "Session-Expires: 90;refresher=uac", "Supported: timer"},
 		{"Supported: timer, 100rel", "Session-Expires: 1800", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK"},
 	}[kind>>4&3]...)
@@ -108,7 +119,11 @@ func (c *chaos) step() {
 		return
 	}
 	statuses := []int{100, 180, 183, 200, 302, 401, 404, 408, 422, 480, 481, 486, 487, 488, 491, 500, 503, 603}
-	switch op := c.next() % 13; op {
+	kinds := 13
+	if c.waits {
+		kinds += queueKinds
+	}
+	switch op := c.next() % kinds; op {
 	case 0, 1, 2, 3:
 		c.respond(statuses[c.next()%len(statuses)])
 	case 4:
@@ -141,6 +156,8 @@ func (c *chaos) step() {
 			c.final[r] = 408
 			r.fails(errNoAnswer)
 		}
+	default:
+		c.queueStep(op - 13)
 	}
 }
 
@@ -211,9 +228,28 @@ func (c *chaos) end() {
 		if !c.over {
 			c.pass(time.Hour)
 		}
+		if !c.over && c.waits {
+			c.leaves(round)
+		}
 	}
 	c.holds()
+	c.holdsOfQueue()
+	c.booksBalance()
 	if c.t.Failed() {
 		c.t.Log(strings.TrimSpace(c.ladder.String()))
+	}
+}
+
+// booksBalance checks what was written down with rules that the node does not share.
+func (c *chaos) booksBalance() {
+	var b books.Books
+	for _, e := range c.events {
+		b.Events = append(b.Events, *e)
+	}
+	for _, r := range c.records {
+		b.Records = append(b.Records, *r)
+	}
+	if err := b.Check(); err != nil {
+		c.t.Error(err)
 	}
 }
