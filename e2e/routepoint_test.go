@@ -25,7 +25,8 @@ import (
 	"parley/internal/voice"
 )
 
-// queues starts a node with numbers 1001 to 1003 and two route points: calls to 9000 are answered, those to 9001 kept in early media.
+// queues starts a node with numbers 1001 to 1003 and route points: calls to 9000 are answered, those to 9001 and
+// 9002 kept in early media; at 9001 nobody waits for long.
 func queues(t *testing.T, id string) *platform {
 	t.Helper()
 	var dns strings.Builder
@@ -34,6 +35,7 @@ func queues(t *testing.T, id string) *platform {
 	}
 	dns.WriteString("      - {number: \"9000\", type: routing-point, options: {TServer: {router-timeout: \"120\"}}}\n")
 	dns.WriteString("      - {number: \"9001\", type: routing-point, options: {TServer: {answer: early, router-timeout: \"2\"}}}\n")
+	dns.WriteString("      - {number: \"9002\", type: routing-point, options: {TServer: {answer: early, router-timeout: \"120\"}}}\n")
 	return start(t, id, "calls: {silence: 4s}\n", "--provision", provision(t, "tenants:\n  - name: demo\n    domains: [demo.local]\n    default: true\n    dns:\n"+dns.String()+
 		"    persons: [{username: admin, password: the-admin-secret, roles: [system]}]\n"))
 }
