@@ -1,0 +1,516 @@
+package scxml
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/dop251/goja"
+)
+
+// model is the ECMAScript data model of a session: a runtime whose global object holds the variables (§B.2).
+type model struct {
+	rt    *goja.Runtime
+	event goja.Value // _event, once something asked for it
+	enter goja.Callable
+	do    func() // what enter runs
+}
+
+// js returns the model, made when it is first needed.
+func (s *Session) js() (*model, error) {
+	if s.model != nil {
+		return s.model, nil
+	}
+	m, err := s.newModel()
+	if err != nil {
+		return nil, err
+	}
+	s.model = m
+	return m, nil
+}
+
+func (s *Session) newModel() (*model, error) {
+	rt := goja.New()
+	m := &model{rt: rt}
+	rt.SetMaxCallStackSize(s.engine.opts.Limits.Calls)
+	rt.SetParserOptions(noSourceMaps)
+	m.enter, _ = goja.AssertFunction(rt.ToValue(func(goja.FunctionCall) goja.Value { m.do(); return goja.Undefined() }))
+	g := rt.GlobalObject()
+	system := func(name string, get func() goja.Value) error {
+		return g.DefineAccessorProperty(name, rt.ToValue(func(goja.FunctionCall) goja.Value { return get() }),
+			rt.ToValue(func(goja.FunctionCall) goja.Value {
+				panic(rt.NewTypeError(name + " is a variable of the system and cannot be changed"))
+			}), goja.FLAG_FALSE, goja.FLAG_FALSE)
+	}
+	var processors, x goja.Value
+	err := errors.Join(
+		system("_event", s.eventValue),
+		system("_sessionid", func() goja.Value { return rt.ToValue(s.id) }),
+		system("_name", func() goja.Value { return rt.ToValue(s.prog.name) }),
+		system("_ioprocessors", func() goja.Value {
+			if processors == nil {
+				processors = s.processorsValue(rt)
+			}
+			return processors
+		}),
+		system("_x", func() goja.Value {
+			if x == nil {
+				x = frozen(rt, nil)
+			}
+			return x
+		}),
+		g.DefineDataProperty("In", rt.ToValue(func(call goja.FunctionCall) goja.Value {
+			return rt.ToValue(s.in(call.Argument(0).String()))
+		}), goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE),
+	)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sortedKeys(s.engine.opts.Globals) {
+		v, err := s.engine.opts.Globals[name](s.handle(), rt)
+		if err != nil {
+			return nil, fmt.Errorf("global %s: %w", name, err)
+		}
+		if err := g.DefineDataProperty(name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// frozen makes an object that scripts cannot change.
+func frozen(rt *goja.Runtime, fields map[string]goja.Value) *goja.Object {
+	o := rt.NewObject()
+	for _, k := range sortedKeys(fields) {
+		_ = o.DefineDataProperty(k, fields[k], goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE) // it is new: nothing forbids it
+	}
+	return o
+}
+
+func (s *Session) processorsValue(rt *goja.Runtime) goja.Value {
+	all := map[string]goja.Value{}
+	add := func(name, location string) {
+		all[name] = frozen(rt, map[string]goja.Value{"location": rt.ToValue(location)})
+	}
+	add(TypeSCXML, s.location())
+	add("scxml", s.location())
+	for name, p := range s.engine.processors {
+		add(name, p.Location(s.id))
+	}
+	return frozen(rt, all)
+}
+
+// forgetEvent makes _event anew when it is asked for.
+func (s *Session) forgetEvent() {
+	if s.model != nil {
+		s.model.event = nil
+	}
+}
+
+func (s *Session) eventValue() goja.Value {
+	if s.event == nil {
+		return goja.Undefined() // unbound until there is an event (§5.10)
+	}
+	m := s.model
+	if m.event == nil {
+		m.event = s.makeEvent(m.rt, s.event)
+	}
+	return m.event
+}
+
+func (s *Session) makeEvent(rt *goja.Runtime, ev *Event) goja.Value {
+	o := rt.NewObject()
+	put := func(name string, v goja.Value) {
+		_ = o.DefineDataProperty(name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_TRUE) // it is new: nothing forbids it
+	}
+	text := func(name, v string) {
+		if v == "" {
+			put(name, goja.Undefined())
+		} else {
+			put(name, rt.ToValue(v))
+		}
+	}
+	text("name", ev.Name)
+	text("type", string(ev.Type))
+	text("sendid", ev.SendID)
+	text("origin", ev.Origin)
+	text("origintype", ev.OriginType)
+	text("invokeid", ev.InvokeID)
+	if ev.Data == nil && !ev.hasData {
+		put("data", goja.Undefined())
+	} else {
+		put("data", toJS(rt, ev.Data))
+	}
+	if ev.Raw != "" {
+		put("raw", rt.ToValue(ev.Raw))
+	}
+	return o
+}
+
+func (s *Session) in(id string) bool {
+	st := s.prog.ids[id]
+	return st != nil && s.config.has(st)
+}
+
+func (s *Session) located(x *expr, err error) error {
+	if ex, ok := errors.AsType[*goja.Exception](err); ok {
+		err = errors.New(clip(ex.Value().String()))
+	}
+	return fmt.Errorf("%s: <%s>: %s: %w", x.pos, x.element, x.attr, err)
+}
+
+// guarded runs f within limits. A script that goes beyond them is interrupted, which no script can catch.
+func (s *Session) guarded(m *model, f func() error) (err error) {
+	if s.end != nil {
+		return ErrEnded
+	}
+	g := s.engine.guard(m.rt)
+	defer func() {
+		if p := recover(); p != nil { // a library's panic is this session's error, not the end of the process
+			err = fmt.Errorf("%v", p)
+			if e, ok := p.(error); ok {
+				err = e
+			}
+		}
+		why := g.release()
+		if _, stopped := errors.AsType[*goja.InterruptedError](err); stopped || why != nil && err != nil {
+			err = s.overrun(why)
+		}
+		if _, deep := errors.AsType[*goja.StackOverflowError](err); deep {
+			err = fmt.Errorf("functions call each other more than %d deep", s.engine.opts.Limits.Calls)
+		}
+	}()
+	return f()
+}
+
+// maxOverruns is how many scripts of one step may be stopped before the session is.
+const maxOverruns = 3
+
+func (s *Session) overrun(why error) error {
+	if why == nil {
+		why = errors.New("script interrupted")
+	}
+	s.overruns++
+	s.engine.log.Warn("script stopped", slog.String("session", s.id), slog.String("document", s.prog.file), slog.Any("states", ids(s.states())), slog.Any("err", why))
+	if s.overruns >= maxOverruns {
+		s.abort(fmt.Errorf("%w: %d scripts of one step were stopped, the last one because: %w", ErrRunaway, s.overruns, why))
+	}
+	return why
+}
+
+// within runs f as a function of the runtime, so that what it throws, and what runs of a script in getters and
+// conversions, ends in order.
+func (s *Session) within(x *expr, f func(m *model)) error {
+	m, err := s.js()
+	if err != nil {
+		return err
+	}
+	err = s.guarded(m, func() error {
+		m.do = func() { f(m) }
+		_, err := m.enter(goja.Undefined())
+		return err
+	})
+	if err != nil {
+		return s.located(x, err)
+	}
+	return nil
+}
+
+// value evaluates to a value of the runtime.
+func (s *Session) value(x *expr) (goja.Value, error) {
+	if x.err != nil {
+		return nil, s.located(x, x.err)
+	}
+	m, err := s.js()
+	if err != nil {
+		return nil, err
+	}
+	if x.constant {
+		return toJS(m.rt, x.value), nil
+	}
+	var v goja.Value
+	err = s.guarded(m, func() (err error) {
+		v, err = m.rt.RunProgram(x.prog)
+		return err
+	})
+	if err != nil {
+		return nil, s.located(x, err)
+	}
+	return v, nil
+}
+
+// holds evaluates a condition; an error is an event, and false (§5.9.1).
+func (s *Session) holds(x *expr) bool {
+	switch {
+	case x.isIn:
+		return s.in(x.value.(string))
+	case x.constant && x.err == nil:
+		return truthy(x.value)
+	}
+	v, err := s.value(x)
+	if err != nil {
+		s.fault(err)
+		return false
+	}
+	return v.ToBoolean()
+}
+
+func truthy(v any) bool {
+	switch v := v.(type) {
+	case bool:
+		return v
+	case string:
+		return v != ""
+	case float64:
+		return v != 0
+	}
+	return false
+}
+
+// eval evaluates to a value that lives outside of the runtime.
+func (s *Session) eval(x *expr) (any, error) {
+	if x.constant && x.err == nil {
+		return x.value, nil
+	}
+	v, err := s.value(x)
+	if err != nil {
+		return nil, err
+	}
+	if simple, ok := primitive(v); ok {
+		return simple, nil
+	}
+	var out any
+	var cerr error
+	if err := s.within(x, func(m *model) { out, cerr = fromJS(m.rt, v, s.engine.opts.Limits.EventBytes) }); err != nil {
+		return nil, err
+	}
+	if cerr != nil {
+		return nil, s.located(x, cerr)
+	}
+	return out, nil
+}
+
+func (s *Session) evalString(x *expr) (string, error) {
+	v, err := s.eval(x)
+	if err != nil {
+		return "", err
+	}
+	if isAbsent(v) {
+		return "", s.located(x, fmt.Errorf("%q has no value", x.src))
+	}
+	return Text(v), nil
+}
+
+func isAbsent(v any) bool {
+	_, none := v.(undefined)
+	return none || v == nil
+}
+
+// set assigns a value of the runtime to a location.
+func (s *Session) set(l *location, v goja.Value) error {
+	if l.err != nil {
+		return s.located(&l.expr, l.err)
+	}
+	m, err := s.js()
+	if err != nil {
+		return err
+	}
+	if l.variable != "" {
+		g := m.rt.GlobalObject()
+		if g.Get(l.variable) == nil {
+			return s.located(&l.expr, fmt.Errorf("there is no variable %s", l.variable))
+		}
+		if err := g.Set(l.variable, v); err != nil {
+			return s.located(&l.expr, err)
+		}
+		return nil
+	}
+	err = s.guarded(m, func() error {
+		f, err := m.rt.RunProgram(l.prog)
+		if err != nil {
+			return err
+		}
+		assign, _ := goja.AssertFunction(f)
+		_, err = assign(goja.Undefined(), v)
+		return err
+	})
+	if err != nil {
+		return s.located(&l.expr, err)
+	}
+	return nil
+}
+
+func (s *Session) assignValue(l *location, v any) error {
+	if l.err != nil {
+		return s.located(&l.expr, l.err)
+	}
+	m, err := s.js()
+	if err != nil {
+		return err
+	}
+	return s.set(l, toJS(m.rt, v))
+}
+
+func (s *Session) assignContent(l *location, c *content) error {
+	v, err := s.contentJS(c)
+	if err != nil {
+		return err
+	}
+	return s.set(l, v)
+}
+
+func (s *Session) contentJS(c *content) (goja.Value, error) {
+	switch {
+	case c.err != nil:
+		return nil, fmt.Errorf("%s: <%s>: %w", c.pos, c.name, c.err)
+	case c.expr != nil:
+		return s.value(c.expr)
+	}
+	m, err := s.js()
+	if err != nil {
+		return nil, err
+	}
+	return toJS(m.rt, c.fixed), nil
+}
+
+func (s *Session) contentValue(c *content) (any, error) {
+	switch {
+	case c.err != nil:
+		return nil, fmt.Errorf("%s: <%s>: %w", c.pos, c.name, c.err)
+	case c.expr != nil:
+		return s.eval(c.expr)
+	}
+	return c.fixed, nil
+}
+
+func (s *Session) runScript(a *script) error {
+	x := &expr{pos: a.pos, element: "script", attr: "code"}
+	if a.err != nil {
+		return s.located(x, a.err)
+	}
+	m, err := s.js()
+	if err != nil {
+		return err
+	}
+	err = s.guarded(m, func() error { _, err := m.rt.RunProgram(a.prog); return err })
+	if err != nil {
+		return s.located(x, err)
+	}
+	return nil
+}
+
+// initialiseAll binds <data> at the start: all values with early binding, those of the document with late (§5.3.3).
+func (s *Session) initialiseAll() {
+	if s.prog.null || len(s.prog.data) == 0 {
+		return
+	}
+	m, err := s.js()
+	if err != nil {
+		s.fault(err)
+		return
+	}
+	g := m.rt.GlobalObject()
+	for _, d := range s.prog.data {
+		if err := g.Set(d.id, goja.Undefined()); err != nil {
+			s.fault(fmt.Errorf("%s: <data>: %w", d.pos, err))
+		}
+	}
+	if s.prog.late {
+		s.initialise(s.prog.states[0].data)
+		return
+	}
+	s.initialise(s.prog.data)
+}
+
+// initialise binds some <data>; what was given by whoever started the session wins over what the document says, at
+// the top of the document (§5.3.2, §6.4.4). An error leaves the variable undefined.
+func (s *Session) initialise(list []*data) {
+	for _, d := range list {
+		if s.end != nil {
+			return
+		}
+		v, err := s.dataValue(d)
+		if err == nil {
+			err = s.model.rt.GlobalObject().Set(d.id, v)
+		}
+		if err != nil {
+			s.fault(err)
+		}
+	}
+}
+
+func (s *Session) dataValue(d *data) (goja.Value, error) {
+	for i := len(s.given) - 1; i >= 0; i-- {
+		if s.given[i].Name == d.id && slices.Contains(s.prog.states[0].data, d) {
+			return toJS(s.model.rt, s.given[i].Value), nil
+		}
+	}
+	return s.contentJS(d.value)
+}
+
+// each runs the body of a <foreach> over a copy of the array (§4.6).
+func (s *Session) each(a *foreach) error {
+	v, err := s.value(a.array)
+	if err != nil {
+		return err
+	}
+	var items []goja.Value
+	err = s.within(a.array, func(m *model) {
+		o, ok := v.(*goja.Object)
+		if !ok || o.GetSymbol(goja.SymIterator) == nil {
+			panic(m.rt.NewTypeError(strings.TrimSpace(a.array.src) + " is not iterable"))
+		}
+		m.rt.ForOf(o, func(item goja.Value) bool {
+			if len(items) >= maxItems {
+				panic(m.rt.NewTypeError(fmt.Sprintf("more than %d items", maxItems)))
+			}
+			items = append(items, item)
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	g := s.model.rt.GlobalObject()
+	if len(items) == 0 { // the variables are declared all the same
+		for _, name := range []string{a.item, a.index} {
+			if name != "" && g.Get(name) == nil {
+				_ = g.Set(name, goja.Undefined())
+			}
+		}
+	}
+	for i, item := range items {
+		err := g.Set(a.item, item)
+		if err == nil && a.index != "" {
+			err = g.Set(a.index, i)
+		}
+		if err != nil {
+			return s.located(a.array, err)
+		}
+		if err := runBlock(s, a.body); err != nil {
+			return err
+		}
+		if s.end != nil {
+			return ErrEnded
+		}
+		if s.steps++; s.steps > s.engine.opts.Limits.Microsteps {
+			s.abort(fmt.Errorf("%w: more than %d microsteps and rounds of <foreach> follow one event", ErrRunaway, s.engine.opts.Limits.Microsteps))
+			return ErrEnded
+		}
+	}
+	return nil
+}
+
+// maxItems bounds the rounds of one <foreach>.
+const maxItems = 100_000
