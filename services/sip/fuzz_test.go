@@ -23,7 +23,8 @@ type chaos struct {
 	caller *incoming // the INVITE
 	final  map[*sentRequest]int
 	cseq   int
-	waits  bool // the number called is a route point
+	queue  bool // the number called is a route point
+	owed   int  // answers to those who routed it
 }
 
 func (c *chaos) next() int {
@@ -102,7 +103,7 @@ func (c *chaos) begin() {
 		c.legs = &fakeLegs{}
 	}
 	number := "1002"
-	if c.waits = kind&128 != 0; c.waits {
+	if c.queue = kind&128 != 0; c.queue {
 		number = "9000"
 		c.atQueue(c.next())
 	}
@@ -120,7 +121,7 @@ func (c *chaos) step() {
 	}
 	statuses := []int{100, 180, 183, 200, 302, 401, 404, 408, 422, 480, 481, 486, 487, 488, 491, 500, 503, 603}
 	kinds := 13
-	if c.waits {
+	if c.queue {
 		kinds += queueKinds
 	}
 	switch op := c.next() % kinds; op {
@@ -218,6 +219,9 @@ func (c *chaos) fromPhone(method, body string) {
 
 // end lets everything time out that is still open, and looks at what is left.
 func (c *chaos) end() {
+	c.slow = false
+	for c.answers() {
+	}
 	for round := 0; !c.over && round < 40; round++ {
 		for _, r := range c.sent {
 			if c.final[r] == 0 {
@@ -228,7 +232,7 @@ func (c *chaos) end() {
 		if !c.over {
 			c.pass(time.Hour)
 		}
-		if !c.over && c.waits {
+		if !c.over && c.queue {
 			c.leaves(round)
 		}
 	}

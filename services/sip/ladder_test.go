@@ -66,6 +66,8 @@ type stage struct {
 	missing string         // a prompt that is not there
 	taping  func(length time.Duration, kept bool, err error)
 	keep    bool // whether what is taped was to be kept
+	slow    bool // other services answer when the test says, see waits
+	waits   []func()
 	counts  map[counted]int
 }
 
@@ -205,10 +207,21 @@ func (s *stage) resolve(req *contract.ResolveRequest, on func(*contract.ResolveR
 	if !ok {
 		p = &contract.ResolveResponse{Kind: contract.RouteReject, Number: req.Dialled, Status: 404, Reason: "no such number"}
 	}
-	on(p, nil)
+	s.later(func() { on(p, nil) })
 }
 
-func (s *stage) bindings(_, dn string, on func([]contract.Binding, error)) { on(s.phones[dn], nil) }
+func (s *stage) bindings(_, dn string, on func([]contract.Binding, error)) {
+	s.later(func() { on(s.phones[dn], nil) })
+}
+
+// later does something at once, or when the test says, as other services do.
+func (s *stage) later(do func()) {
+	if s.slow {
+		s.waits = append(s.waits, do)
+		return
+	}
+	do()
+}
 func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 	return "<sip:token@node.parley.invalid;lr>", netip.MustParseAddr("192.0.2.1")
 }

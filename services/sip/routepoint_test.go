@@ -296,3 +296,85 @@ func TestRoutePointNeverAcknowledged(t *testing.T) {
 		t.Errorf("record %+v", r)
 	}
 }
+
+// The caller hangs up, wherever his call has got to.
+func TestRoutePointCallerLeaves(t *testing.T) {
+	record := func(s *stage) {
+		s.treat(voice.TreatmentRecordUserAnnouncement, 1, voice.KVList{"USER_ID": "anna", "TERM_DIGITS": "#"})
+	}
+	rings := func(s *stage) {
+		s.phone("1002", "b")
+		s.routes("1002", 1)
+		s.last("INVITE", "b").answer(180, "")
+	}
+	for _, c := range []struct {
+		name  string
+		early bool
+		until func(*stage)
+		after func(*stage) // what still comes
+	}{
+		{"announcement", false, func(s *stage) {
+			s.treat(voice.TreatmentPlayAnnouncement, 1, prompts("a", "b"))
+			s.heardOut()
+		}, nil},
+		{"digits", false, func(s *stage) {
+			s.treat(voice.TreatmentCollectDigits, 1, voice.KVList{"MAX_DIGITS": 4})
+			s.keys("12")
+		}, nil},
+		{"beep", false, record, nil},
+		{"recording", false, func(s *stage) { record(s); s.heardOut() }, func(s *stage) { s.taped(time.Second) }},
+		{"ringing", false, rings, func(s *stage) { s.last("INVITE", "b").answer(487, "") }},
+		{"ringing-early", true, rings, func(s *stage) { s.last("INVITE", "b").answer(487, "") }},
+		{"answer-crosses", false, rings, func(s *stage) { // his BYE crosses the answer of the phone
+			s.last("INVITE", "b").answer(200, sdpAnswer)
+			s.last("BYE", "b").answer(200, "")
+		}},
+		{"answer-crosses-early", true, rings, func(s *stage) {
+			s.last("INVITE", "b").answer(200, sdpAnswer)
+			s.last("BYE", "b").answer(200, "")
+		}},
+		{"conference", false, func(s *stage) {
+			s.meets()
+			s.line("router", "node", "into the conference")
+			if err := s.c.joinRoom(&contract.JoinConferenceRequest{Tenant: s.c.id.tenant, CallUUID: s.c.id.uuid, Room: "r"}); err != nil {
+				t.Fatal(err)
+			}
+		}, func(s *stage) {
+			if in := people(s); len(in) != 0 {
+				t.Errorf("in the room are %v", in)
+			}
+		}},
+		{"regrets", false, func(s *stage) { s.pass(10 * time.Second) }, nil},
+		{"regrets-early", true, func(s *stage) { s.pass(10 * time.Second) }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStage(t)
+			status := 200
+			if s.queueing(nil); c.early {
+				s.queueing(map[string]string{"answer": "early"})
+				status = 487
+			}
+			in := s.call("9000")
+			if !c.early {
+				s.callerSays("ACK", 1, "")
+			}
+			c.until(s)
+			queued := s.clock.Sub(s.c.times.start)
+			if c.early {
+				s.line("1001", "node", "CANCEL")
+				s.c.must(func() { s.c.cancelled(in, "") })
+				s.settle()
+			} else {
+				s.callerSays("BYE", 2, "")
+			}
+			if c.after != nil {
+				c.after(s)
+			}
+			s.check("route-point-leaves-" + c.name)
+			s.outcomeIs(t, voice.OutcomeAbandoned, status, queued)
+			if s.playing != nil || s.legs[caller].ears != 0 || !s.legs[caller].closed || !s.legs[callee].closed {
+				t.Errorf("left: heard %v, legs %+v", s.playing, s.legs)
+			}
+		})
+	}
+}
