@@ -252,6 +252,16 @@ func TestStrangersGetNoKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	talk(t, n, peerSession(t, c, true), conn)
+	eventually(t, "the two to be sent away", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.audio.shakes) == 1
+	})
+	select {
+	case err := <-outcomes:
+		t.Errorf("told of those who came too late: %v", err)
+	default:
+	}
 }
 
 // clientHello is the first datagram of a client.

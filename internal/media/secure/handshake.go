@@ -23,7 +23,7 @@ func (d *DTLS) run(h *handshake, t Terms) {
 	}
 	keys.local.Key.Wipe()
 	keys.remote.Key.Wipe()
-	if d.ctx.Err() == nil {
+	if d.ctx.Err() == nil && (err == nil || d.wanting(h)) {
 		d.outcome(err)
 	}
 	if err == nil {
@@ -42,6 +42,14 @@ func (d *DTLS) run(h *handshake, t Terms) {
 	d.mu.Lock()
 	h.of.shakes = slices.DeleteFunc(h.of.shakes, func(o *handshake) bool { return o == h })
 	d.mu.Unlock()
+}
+
+// wanting tells whether the association of a handshake has no keys yet. When it has, another handshake got them and ended this one,
+// which is then nobody's failure.
+func (d *DTLS) wanting(h *handshake) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !h.of.done
 }
 
 // keys are what a handshake agrees on, and with whom.

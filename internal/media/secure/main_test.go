@@ -95,6 +95,20 @@ func listen(t testing.TB) *net.UDPConn {
 	return conn
 }
 
+// eventually waits until ok.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick, deadline := time.NewTicker(5*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited for %v: %s", patience, what)
+		}
+	}
+}
+
 // receive waits for one value.
 func receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
