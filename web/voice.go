@@ -116,6 +116,9 @@ func voiceRowOf(q *voice.VoiceQuality, trip *float64, from, to string) voiceRow 
 		return fmt.Sprintf(format, *f)
 	}
 	row.Loss, row.Jitter, row.Trip = unit(q.Loss, "%.1f %%"), unit(q.Jitter, "%.1f ms"), unit(trip, "%.0f ms")
+	if trip != nil && *trip < 1 {
+		row.Trip = "< 1 ms" // 0 would read as not measured
+	}
 	var notes []string
 	note := func(n uint64, one, many string) {
 		switch {

@@ -140,3 +140,14 @@ func browseVoice(t *testing.T, chromium context.Context) {
 	b.shoot("voice-calls")
 	node.end("v1")
 }
+
+// A peer that is nearer than a millisecond was measured all the same.
+func TestShortRoundTrip(t *testing.T) {
+	near := someVoice(0, 0.004, 4.4)
+	if row := voiceRowOf(&near.Received, near.RoundTrip, "1001", "Parley"); row.Trip != "< 1 ms" {
+		t.Errorf("a round trip of 4 µs is shown as %q", row.Trip)
+	}
+	if row := voiceRowOf(&near.Received, nil, "1001", "Parley"); row.Trip != "" {
+		t.Errorf("an unknown round trip is shown as %q", row.Trip)
+	}
+}
