@@ -28,12 +28,17 @@ func (c *call) joinRoom(req *contract.JoinConferenceRequest) error {
 	case c.audio == nil || !c.audio.through():
 		return voice.Errorf(voice.ErrConflict, "the audio of call %s goes from phone to phone and not through this node (media.mode)", c.id.uuid)
 	}
-	c.inRoom = true
-	if d := c.desk; d != nil { // what was heard there ends, and nobody has to route the call meanwhile
-		c.stopTreatment(treatment.StatusCancelled)
+	if d := c.desk; d != nil {
+		if err := c.w.enterRoom(c.roomEntry(caller, req)); err != nil {
+			return err // and he hears what he heard
+		}
+		c.inRoom = true
+		c.stopTreatment(treatment.StatusCancelled) // and nobody has to route the call meanwhile
 		d.stopHum()
 		d.stopPatience()
+		return nil
 	}
+	c.inRoom = true
 	c.music() // which gives way
 	for _, s := range []side{caller, callee} {
 		if c.legs[s] == nil {

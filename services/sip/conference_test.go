@@ -140,3 +140,21 @@ func TestNoConference(t *testing.T) {
 		t.Errorf("a room with a bad name: %v", err)
 	}
 }
+
+// A request that cannot be done leaves a caller at a route point with what he hears.
+func TestRefusedConferenceAtRoutePoint(t *testing.T) {
+	s := newStage(t)
+	s.meets()
+	s.queueing(nil)
+	s.call("9000")
+	s.callerSays("ACK", 1, "")
+	s.treat(voice.TreatmentPlayAnnouncementAndDigits, 1, with(prompts("menu"), "MAX_DIGITS", 1))
+	heard := s.playing
+	req := &contract.JoinConferenceRequest{Tenant: s.c.id.tenant, CallUUID: s.c.id.uuid, Room: "../x"}
+	if err := s.c.joinRoom(req); !errors.Is(err, voice.ErrInvalid) || s.c.inRoom {
+		t.Errorf("joined: %v, %v", err, s.c.inRoom)
+	}
+	if s.playing != heard || heard == nil || s.c.desk.running == nil {
+		t.Errorf("the caller hears %v and has treatment %v", s.playing, s.c.desk.running)
+	}
+}
