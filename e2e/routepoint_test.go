@@ -307,13 +307,7 @@ func TestEarlyMediaAtARoutePoint(t *testing.T) {
 	if status := call.Final(30 * time.Second); status != 480 {
 		t.Errorf("the call ended with %d, want 480", status)
 	}
-	var pcm []int16
-	for _, pk := range mine.Got() {
-		for _, b := range pk.Payload {
-			pcm = append(pcm, int16(linear(b)))
-		}
-	}
-	if r := likeness(pcm, said(t, "error/cannot_complete")); r < 0.95 {
+	if r := likeness(heardBy(mine), said(t, "error/cannot_complete")); r < 0.95 {
 		t.Errorf("what was heard correlates with the prompt by %.3f", r)
 	}
 	recorded(t, p, "1001", voice.OutcomeNoAnswer)

@@ -5,6 +5,7 @@ set -euo pipefail
 packages=(
   gcc libc6-dev       # the race detector links with cgo
   sip-tester          # sipp
+  libcap2-bin         # setcap, see below
   baresip linphone-cli
   kamailio kamailio-tls-modules   # a carrier, and the yardstick of the benchmark
   sipvicious          # a scanner that must find nothing
@@ -18,14 +19,26 @@ missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo)
+
+# sipp sends audio from the port of the call by a raw socket, which root may open and nobody else by himself.
+raw_sockets() {
+  local sipp
+  sipp=$(command -v sipp)
+  [ "$(id -u)" = 0 ] || /usr/sbin/getcap "$sipp" | grep -q cap_net_raw || "${sudo[@]}" /usr/sbin/setcap cap_net_raw+ep "$sipp"
+}
+
+if [ ${#missing[@]} = 0 ]; then
+  raw_sockets
+  exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
   echo "install-peers: apt-get is not here; install by hand: ${missing[*]}" >&2
   exit 1
 fi
-sudo=()
-[ "$(id -u)" = 0 ] || sudo=(sudo)
 
 # Packages of servers start them at once; tests start their own. policy-rc.d 101 means "not now" (see invoke-rc.d(8)).
 policy=/usr/sbin/policy-rc.d
@@ -45,3 +58,4 @@ if ! { "${sudo[@]}" apt-get update -q >"$log" 2>&1 && install; }; then
   exit 1
 fi
 rm -f "$log"
+raw_sockets
