@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,35 @@ import (
 
 // What may happen to a call at a route point: see [chaos.queueStep].
 const queueKinds = 9
+
+// queueScript is a script about a route point that gets further than one of bytes by chance alone.
+func queueScript(r *rand.Rand) []byte {
+	const chance = -1
+	pieces := [][]int{
+		{4, 0}, // ACK
+		{13, chance},
+		{13, 6, 16, 0, 15, 11}, // recorded until #
+		{13, 5, 16, 0, 15, chance},
+		{14, chance},
+		{14, 0, 21, 21, 0, 1, 0, 0, 0},    // rings
+		{14, 0, 21, 21, 0, 3, 0, 0, 0, 0}, // is answered
+		{14, 1, 21, 21, 0, 3, 0, 3, 0, 0}, // with a codec that nobody has
+		{14, 0, 21, 21, 0, 11, 0, 0, 0},   // is busy
+		{0, 3, 0, 0, 0, 0},                // what was asked last is granted
+		{15, chance}, {16, chance}, {17, chance, chance}, {18, chance}, {19}, {20, chance}, {21}, {10, 2}, {10, chance},
+		{8, chance, chance}, {9, chance, chance, chance}, {chance, chance, chance},
+	}
+	script := []byte{128 | byte(r.Uint32()), byte(r.Uint32())}
+	for range 2 + r.IntN(20) {
+		for _, b := range pieces[r.IntN(len(pieces))] {
+			if b == chance {
+				b = int(r.Uint32())
+			}
+			script = append(script, byte(b))
+		}
+	}
+	return script
+}
 
 // atQueue makes 9000 and 9001 route points. how is their options, and where 9001 leads.
 func (c *chaos) atQueue(how int) {
@@ -85,10 +115,9 @@ func (c *chaos) queueStep(op int) {
 			c.settle()
 		}
 	case 5:
-		c.line("router", "node", "into the conference")
-		c.c.must(func() {
-			_ = c.c.joinRoom(&contract.JoinConferenceRequest{Tenant: c.c.id.tenant, CallUUID: c.c.id.uuid, Room: "r"})
-		})
+		req := &contract.JoinConferenceRequest{Tenant: c.c.id.tenant, CallUUID: c.c.id.uuid, Room: []string{"r", "s", "no room!"}[c.next()%3]}
+		c.line("router", "node", "into the conference "+req.Room)
+		c.c.must(func() { _ = c.c.joinRoom(req) }) // an error for whoever asked
 		c.settle()
 	case 6:
 		c.line("router", "node", "out of the conference")

@@ -15,6 +15,9 @@ import (
 // errNoAnswer is what the transaction layer says of a request that nobody answered.
 var errNoAnswer = errors.New("no answer in time")
 
+// foreign is a description with a codec that this node does not speak.
+const foreign = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 18\r\n"
+
 // chaos plays a call in which the phones do what the bytes of a script say, in any order, sensible or not: as the real
 // ones do, each final response comes once (a 2xx may be repeated), and a request that has none fails in the end.
 type chaos struct {
@@ -48,7 +51,7 @@ func FuzzCall(f *testing.F) {
 	// Route points: keys, music, routed; recorded in early media, routed, busy, CANCEL; conference, music, conference, routed.
 	f.Add([]byte{128, 1, 4, 0, 13, 5, 16, 0, 15, 0, 15, 1, 15, 2, 13, 1, 14, 0, 0, 1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 10, 9, 6})
 	f.Add([]byte{128, 6, 13, 6, 16, 0, 15, 11, 17, 1, 8, 14, 0, 0, 11, 0, 0, 0, 5})
-	f.Add([]byte{128, 0, 4, 0, 18, 13, 1, 18, 14, 0, 0, 3, 0, 0, 0, 0, 19, 10, 60})
+	f.Add([]byte{128, 0, 4, 0, 18, 0, 13, 1, 18, 1, 14, 0, 0, 3, 0, 0, 0, 0, 19, 10, 60})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 200 {
 			return // longer ones find nothing new, and take long
@@ -66,8 +69,10 @@ func TestWhateverPhonesDo(t *testing.T) {
 		for i := range script {
 			script[i] = byte(r.Uint32())
 		}
-		if playChaos(t, script); t.Failed() {
-			t.Fatalf("script %q", script)
+		for _, script := range [][]byte{script, queueScript(r)} {
+			if playChaos(t, script); t.Failed() {
+				t.Fatalf("script %q", script)
+			}
 		}
 	}
 }
@@ -128,7 +133,7 @@ func (c *chaos) step() {
 	case 0, 1, 2, 3:
 		c.respond(statuses[c.next()%len(statuses)])
 	case 4:
-		c.fromCaller("ACK", c.cseq, []string{"", sdpAnswer}[c.next()%2])
+		c.fromCaller("ACK", c.cseq, []string{"", sdpAnswer, foreign}[c.next()%3])
 	case 5:
 		c.c.must(func() { c.c.cancelled(c.caller, "") })
 		c.settle()
@@ -139,9 +144,9 @@ func (c *chaos) step() {
 		c.fromPhone("BYE", "")
 	case 8:
 		c.cseq++
-		c.fromCaller([]string{"INVITE", "UPDATE", "INFO", "OPTIONS", "REFER"}[c.next()%5], c.cseq, []string{offer, ""}[c.next()%2])
+		c.fromCaller([]string{"INVITE", "UPDATE", "INFO", "OPTIONS", "REFER"}[c.next()%5], c.cseq, []string{offer, "", foreign, "no description"}[c.next()%4])
 	case 9:
-		c.fromPhone([]string{"INVITE", "UPDATE", "INFO", "ACK", "PRACK"}[c.next()%5], []string{offer, sdpAnswer, ""}[c.next()%3])
+		c.fromPhone([]string{"INVITE", "UPDATE", "INFO", "ACK", "PRACK"}[c.next()%5], []string{offer, sdpAnswer, "", foreign}[c.next()%4])
 	case 10:
 		c.pass(time.Duration(c.next()%64) * time.Second / 2)
 	case 11:
@@ -184,7 +189,7 @@ func (c *chaos) respond(status int) {
 	}
 	body := ""
 	if m := string(r.req.Method); m != "BYE" && (status/100 == 2 || status == 183) {
-		body = []string{sdpAnswer, offer, ""}[c.next()%3]
+		body = []string{sdpAnswer, offer, "", foreign, "no description"}[c.next()%5]
 	}
 	headers := []string{"Contact: <sip:" + r.to + "@192.0.2.1>"}
 	switch how := c.next(); {
