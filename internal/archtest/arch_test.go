@@ -115,6 +115,8 @@ var gates = []struct {
 	{"github.com/jackc/pgx", []string{"internal/store"}},
 	{"database/sql", []string{"internal/store"}},
 	{"github.com/alecthomas/kong", []string{"server"}},
+	{"github.com/dop251/goja", []string{"internal/scxml"}},
+	{"github.com/dlclark/regexp2", []string{"internal/scxml"}},
 	{"github.com/chromedp", []string{"web", "e2e"}},
 	{"testing", []string{}}, // never in code that is shipped
 }

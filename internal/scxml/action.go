@@ -271,6 +271,7 @@ func (c *compiler) readable(n *markup.Node, attr, name, loc string) param {
 	} else if p.read.err = p.read.compile(); p.read.err != nil {
 		c.warn(n, fmt.Errorf("%s: %w", attr, p.read.err))
 	}
+	p.read.tree = nil
 	return p
 }
 

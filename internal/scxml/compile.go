@@ -29,7 +29,7 @@ func (e *Engine) Compile(file string, src []byte) (*Program, error) {
 }
 
 func (e *Engine) compile(file string, root *markup.Node, src []byte) (*Program, error) {
-	p := &Program{file: file, source: src, digest: digest(src), ids: map[string]*state{}, dataNames: map[string]bool{}, functions: map[string]string{}}
+	p := &Program{file: file, source: src, digest: digest(src), ids: map[string]*state{}, dataNames: map[string]bool{}}
 	c := &compiler{engine: e, p: p}
 	c.document(root)
 	if err := c.err(); err != nil {
@@ -298,6 +298,8 @@ func (c *compiler) resolve() {
 			c.targets(t)
 			for _, target := range t.targets {
 				switch {
+				case s.kind == kindHistory && target.kind == kindHistory:
+					c.failAt(t.pos, "transition", "the default of history %q leads to a history, %q; name states", s.id, target.id)
 				case s.kind == kindHistory && !target.below(s.parent):
 					c.failAt(t.pos, "transition", "the default of history %q leads to %q, which is outside of its parent", s.id, target.id)
 				case s.kind == kindHistory && !s.deep && target.parent != s.parent:

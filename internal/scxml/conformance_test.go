@@ -1,6 +1,7 @@
 package scxml
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,8 @@ type lab struct {
 	engine *Engine
 	server *httptest.Server
 	now    time.Time
+	s      *Session // the one under test
+	moves  bool     // it is kept and restored whenever it waits
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*Session
@@ -96,36 +99,84 @@ func (l *lab) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // start compiles a document and runs it to its first rest.
-func (l *lab) start(file string, src []byte, params map[string]any) (*Session, error) {
+func (l *lab) start(t testing.TB, file string, src []byte, params map[string]any) error {
+	t.Helper()
 	p, err := l.engine.Compile(file, src)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := l.engine.Start(p, StartOptions{ID: fmt.Sprintf("s%d", len(l.sessions)+1), Params: params})
+	l.watch(l.engine.Start(p, StartOptions{ID: "s1", Params: params}))
+	l.settle(t)
+	return nil
+}
+
+func (l *lab) watch(s *Session) {
+	l.s = s
 	l.mu.Lock()
 	l.sessions[s.ID()] = s
 	l.mu.Unlock()
-	l.settle(s)
-	return s, nil
 }
 
-func (l *lab) settle(s *Session) {
-	for s.Run(l.now) {
+func (l *lab) settle(t testing.TB) {
+	t.Helper()
+	for l.s.Run(l.now) {
+	}
+	if l.moves {
+		l.move(t)
 	}
 }
 
-// pass lets time go on by d, stopping wherever the session wants to be driven.
-func (l *lab) pass(s *Session, d time.Duration) {
+// move replaces the session by one that was restored from its snapshot, whose own snapshot is the same.
+func (l *lab) move(t testing.TB) {
+	t.Helper()
+	before, err := l.s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := l.engine.Restore(l.s.Program(), before, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, before)
+	}
+	if !moved.Done() {
+		if err := moved.wake(); err != nil {
+			t.Fatalf("%v\n%s", err, before)
+		}
+	}
+	after, err := moved.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Fatalf("restored from\n%s\nit is\n%s", before, after)
+	}
+	l.watch(moved)
+}
+
+// wake makes the runtimes of a family, which otherwise wait until they are needed.
+func (s *Session) wake() (err error) {
+	s.eachMember(func(m *Session) {
+		if m.asleep != nil {
+			if _, e := m.js(); e != nil {
+				err = e
+			}
+		}
+	})
+	return err
+}
+
+// pass lets time go on by d, stopping wherever it wants to be driven.
+func (l *lab) pass(t testing.TB, d time.Duration) {
+	t.Helper()
 	end := l.now.Add(d)
 	for {
-		due, ok := s.NextDue()
+		due, ok := l.s.NextDue()
 		if !ok || due.After(end) {
 			break
 		}
 		if due.After(l.now) {
 			l.now = due
 		}
-		l.settle(s)
+		l.settle(t)
 	}
 	l.now = end
 }
@@ -230,7 +281,12 @@ func runW3C(t *testing.T, dir string) {
 	passed, judged, failed := 0, 0, 0
 	for _, e := range tests {
 		t.Run(e.id, func(t *testing.T) {
-			outcome, logs := runToEnd(t, e.file)
+			outcome, logs := runToEnd(t, e.file, false)
+			if !e.manual {
+				if again, logs := runToEnd(t, e.file, true); again != outcome {
+					t.Errorf("ends in %s, and in %s if it is restored at each rest; log %q", outcome, again, logs)
+				}
+			}
 			switch {
 			case outcome == "pass":
 				passed++
@@ -252,25 +308,25 @@ func exists(file string) bool {
 }
 
 // runToEnd tells where a document ends.
-func runToEnd(t *testing.T, file string) (outcome string, logs []string) {
+func runToEnd(t *testing.T, file string, moves bool) (outcome string, logs []string) {
 	t.Helper()
 	src, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := newLab(t, Options{})
-	s, err := l.start(file, src, nil)
-	if err != nil {
+	l.moves = moves
+	if err := l.start(t, file, src, nil); err != nil {
 		return "rejected: " + err.Error(), nil
 	}
-	l.pass(s, time.Minute)
-	if !s.Done() {
-		return fmt.Sprintf("waits in %v", s.Configuration()), l.logs
+	l.pass(t, time.Minute)
+	if !l.s.Done() {
+		return fmt.Sprintf("waits in %v", l.s.Configuration()), l.logs
 	}
-	if err := s.Err(); err != nil {
+	if err := l.s.Err(); err != nil {
 		return err.Error(), l.logs
 	}
-	return strings.Join(s.Atomic(), " "), l.logs
+	return strings.Join(l.s.Atomic(), " "), l.logs
 }
 
 // script is what happens to a document, and where it is to be then.
@@ -310,14 +366,18 @@ func runScripted(t *testing.T, dir, list string) {
 	}
 	passed := 0
 	for _, e := range tests {
-		if t.Run(e.id, func(t *testing.T) { runScript(t, e.file, e.script) }) {
+		if t.Run(e.id, func(t *testing.T) {
+			runScript(t, e.file, e.script, false)
+			runScript(t, e.file, e.script, true)
+		}) {
 			passed++
 		}
 	}
 	t.Logf("%d documents of %s: %d passed, %d failed", len(tests), dir, passed, len(tests)-passed)
 }
 
-func runScript(t *testing.T, file, script string) {
+func runScript(t *testing.T, file, script string, moves bool) {
+	t.Helper()
 	src, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -331,13 +391,13 @@ func runScript(t *testing.T, file, script string) {
 		t.Fatal(err)
 	}
 	l := newLab(t, Options{})
-	s, err := l.start(file, src, nil)
-	if err != nil {
+	l.moves = moves
+	if err := l.start(t, file, src, nil); err != nil {
 		t.Fatal(err)
 	}
 	same := func(when string, want []string) {
 		t.Helper()
-		got := s.Atomic()
+		got := l.s.Atomic()
 		slices.Sort(got)
 		want = slices.Clone(want)
 		slices.Sort(want)
@@ -347,11 +407,11 @@ func runScript(t *testing.T, file, script string) {
 	}
 	same("at the start", sc.InitialConfiguration)
 	for i, e := range sc.Events {
-		l.pass(s, time.Duration(e.After)*time.Millisecond)
-		if err := s.Post(Event{Name: e.Event.Name, Data: e.Event.Data}); err != nil && !s.Done() {
+		l.pass(t, time.Duration(e.After)*time.Millisecond)
+		if err := l.s.Post(Event{Name: e.Event.Name, Data: e.Event.Data}); err != nil && !l.s.Done() {
 			t.Fatal(err)
 		}
-		l.settle(s)
+		l.settle(t)
 		same(fmt.Sprintf("event %d, %s", i+1, e.Event.Name), e.NextConfiguration)
 	}
 }

@@ -1,6 +1,8 @@
 package scxml
 
 import (
+	"reflect"
+
 	"github.com/dop251/goja"
 
 	"parley/internal/scxml/markup"
@@ -18,11 +20,22 @@ func element(rt *goja.Runtime, n *markup.Node) goja.Value {
 }
 
 func nodeOf(o *goja.Object) (*markup.Node, bool) {
+	if o.ExportType() != domType { // asked first: to export an object is to copy it with all that it holds
+		return nil, false
+	}
 	d, ok := o.Export().(*dom)
 	if !ok {
 		return nil, false
 	}
 	return d.n, true
+}
+
+var domType, plainType = reflect.TypeFor[*dom](), reflect.TypeFor[map[string]any]()
+
+// live tells whether an object is one of ours, whose fields scripts only look at.
+func live(o *goja.Object) bool {
+	t := o.ExportType()
+	return t != nil && t.Implements(reflect.TypeFor[goja.DynamicObject]())
 }
 
 var domKeys = []string{

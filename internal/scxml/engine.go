@@ -70,8 +70,7 @@ type Options struct {
 	Elements   []Element
 	Processors []Processor
 	Invokers   map[string]Invoker
-	// Globals are defined in each runtime, read-only: object roots of modules, for instance. They are called once
-	// the runtime of a session exists, which is when it first needs one.
+	// Globals are object roots of modules, by name, read-only.
 	Globals map[string]Global
 	// Trace, if set, hears of each state entered and left, each event taken and each log line.
 	Trace func(session string, t Trace)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dop251/goja"
 	"github.com/dop251/goja/ast"
-	"github.com/dop251/goja/file"
 	"github.com/dop251/goja/parser"
 	"github.com/dop251/goja/token"
 
@@ -27,7 +26,9 @@ type expr struct {
 	element string
 	attr    string
 
-	constant bool // the value needs no runtime
+	tree     *ast.Program // while it is compiled
+	exotic   bool         // see exoticPattern
+	constant bool         // the value needs no runtime
 	value    any
 	isIn     bool
 	variable string // a name and nothing else
@@ -96,6 +97,10 @@ func (c *compiler) expr(n *markup.Node, attr string) *expr {
 	if x.err = x.compile(); x.err != nil {
 		c.warn(n, fmt.Errorf("%s: %w", attr, x.err))
 	}
+	c.p.functions.collect(x.tree)
+	x.tree = nil
+	c.p.exotic = c.p.exotic || x.exotic
+	c.p.risky = c.p.risky || riskyPattern.MatchString(x.src)
 	return x
 }
 
@@ -115,7 +120,8 @@ func (x *expr) compile() error {
 	if len(tree.Body) != 1 {
 		return errors.New("no ECMAScript: one expression is wanted")
 	}
-	x.prog = prog
+	x.prog, x.tree = prog, tree
+	x.exotic = exoticPattern.MatchString(x.src)
 	if s, ok := tree.Body[0].(*ast.ExpressionStatement); ok {
 		x.fold(s.Expression)
 	}
@@ -179,6 +185,7 @@ func (c *compiler) locationOf(n *markup.Node, attr, src string) *location {
 	if l.err = l.compileLocation(); l.err != nil {
 		c.warn(n, fmt.Errorf("%s: %w", attr, l.err))
 	}
+	c.p.risky = c.p.risky || riskyPattern.MatchString(src+" = ")
 	return l
 }
 
@@ -275,6 +282,8 @@ func (c *compiler) code(name, src string) (*goja.Program, error) {
 	if err != nil {
 		return nil, syntax(err)
 	}
+	c.p.exotic = c.p.exotic || exoticPattern.MatchString(src)
+	c.p.risky = c.p.risky || riskyPattern.MatchString(src)
 	text := []byte(src)
 	changed := false
 	for _, st := range tree.Body {
@@ -285,8 +294,6 @@ func (c *compiler) code(name, src string) (*goja.Program, error) {
 				copy(text[at:], (map[token.Token]string{token.LET: "var", token.CONST: "var  "})[st.Token])
 				changed = true
 			}
-		case *ast.FunctionDeclaration:
-			c.function(st.Function.Name.Name.String(), slice(src, st.Function.Idx0(), st.Function.Idx1()))
 		case *ast.ClassDeclaration:
 			return nil, errors.New("a class at the top of a script cannot be kept with the session; write a function, or keep it inside of one")
 		}
@@ -296,7 +303,7 @@ func (c *compiler) code(name, src string) (*goja.Program, error) {
 			return nil, syntax(err)
 		}
 	}
-	c.assignedFunctions(tree, string(text))
+	c.p.functions.collect(tree)
 	prog, err := goja.CompileAST(tree, false)
 	if err != nil {
 		return nil, syntax(err)
@@ -304,42 +311,8 @@ func (c *compiler) code(name, src string) (*goja.Program, error) {
 	return prog, nil
 }
 
-// assignedFunctions notes name = function … at the top of a script. Such a function sees global names only, so its
-// text is all of it, and a snapshot can refer to it by name.
-func (c *compiler) assignedFunctions(tree *ast.Program, src string) {
-	note := func(target ast.Node, value ast.Expression) {
-		id, ok := target.(*ast.Identifier)
-		if !ok || value == nil {
-			return
-		}
-		switch f := value.(type) {
-		case *ast.FunctionLiteral, *ast.ArrowFunctionLiteral:
-			c.function(id.Name.String(), slice(src, f.Idx0(), f.Idx1()))
-		}
-	}
-	for _, st := range tree.Body {
-		switch st := st.(type) {
-		case *ast.VariableStatement:
-			for _, b := range st.List {
-				note(b.Target, b.Initializer)
-			}
-		case *ast.ExpressionStatement:
-			if a, ok := st.Expression.(*ast.AssignExpression); ok && a.Operator == token.ASSIGN {
-				note(a.Left, a.Right)
-			}
-		}
-	}
-}
-
-func (c *compiler) function(name, src string) { c.p.functions[name] = src }
-
-func slice(src string, from, to file.Idx) string {
-	a, b := int(from)-1, int(to)-1
-	if a < 0 || b > len(src) || a > b {
-		return ""
-	}
-	return src[a:b]
-}
+// exoticPattern finds code that may make what only a closer look at each property tells from plain data.
+var exoticPattern = regexp.MustCompile(`\b(get|set)\s+[\pL_$\['"]|__define|define(Property|Properties|Getter|Setter)|\beval\b|Function`)
 
 // The parser is recursive, and running out of stack ends the process. Brackets within brackets cost it most; chains
 // of operators nest as deep as the text is long.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dop251/goja"
-
 	"parley/internal/scxml/markup"
 )
 
@@ -208,10 +206,6 @@ func (h *Handle) Assign(l *Location, v any) error {
 
 // Log writes what a <log> would.
 func (h *Handle) Log(label string, v any) { h.s.log(label, v) }
-
-// Global makes a global object of a session's runtime. It must not keep state in the runtime that a snapshot would
-// have to hold.
-type Global func(h *Handle, rt *goja.Runtime) (goja.Value, error)
 
 // Processor is an Event I/O Processor (§6.2.5, Appendix C).
 type Processor interface {

@@ -69,10 +69,11 @@ func (g *guard) stop(why error) {
 	g.rt.Interrupt(why)
 }
 
-// release ends the watch and tells whether the script was interrupted.
-func (g *guard) release() error {
+// release ends the watch and tells whether the script ran for long, and why it was interrupted.
+func (g *guard) release() (long bool, why error) {
 	g.mu.Lock()
-	rt, why := g.rt, g.reason
+	rt := g.rt
+	long, why = g.heap > 0, g.reason
 	g.rt, g.running = nil, false
 	g.timer.Stop()
 	g.mu.Unlock()
@@ -80,7 +81,7 @@ func (g *guard) release() error {
 		rt.ClearInterrupt()
 	}
 	guards.Put(g)
-	return why
+	return long, why
 }
 
 func heapBytes() uint64 {

@@ -16,9 +16,12 @@ type model struct {
 	event goja.Value // _event, once something asked for it
 	enter goja.Callable
 	do    func() // what enter runs
+
+	scripts int  // run since the size was estimated
+	long    bool // one of them ran for long
 }
 
-// js returns the model, made when it is first needed.
+// js returns the model, made or woken when it is first needed.
 func (s *Session) js() (*model, error) {
 	if s.model != nil {
 		return s.model, nil
@@ -28,6 +31,13 @@ func (s *Session) js() (*model, error) {
 		return nil, err
 	}
 	s.model = m
+	if image := s.asleep; image != nil {
+		s.asleep = nil
+		if err := s.unpack(image); err != nil {
+			s.abort(fmt.Errorf("variables that were kept do not come back: %w", err)) // it must not go on without them
+			return nil, err
+		}
+	}
 	return m, nil
 }
 
@@ -35,6 +45,9 @@ func (s *Session) newModel() (*model, error) {
 	rt := goja.New()
 	m := &model{rt: rt}
 	rt.SetMaxCallStackSize(s.engine.opts.Limits.Calls)
+	if err := harden(rt, s.prog.risky); err != nil {
+		return nil, err
+	}
 	rt.SetParserOptions(noSourceMaps)
 	m.enter, _ = goja.AssertFunction(rt.ToValue(func(goja.FunctionCall) goja.Value { m.do(); return goja.Undefined() }))
 	g := rt.GlobalObject()
@@ -69,10 +82,7 @@ func (s *Session) newModel() (*model, error) {
 		return nil, err
 	}
 	for _, name := range sortedKeys(s.engine.opts.Globals) {
-		v, err := s.engine.opts.Globals[name](s.handle(), rt)
-		if err != nil {
-			return nil, fmt.Errorf("global %s: %w", name, err)
-		}
+		v := s.globalJS(rt, s.engine.opts.Globals[name](s.handle()))
 		if err := g.DefineDataProperty(name, v, goja.FLAG_FALSE, goja.FLAG_FALSE, goja.FLAG_FALSE); err != nil {
 			return nil, err
 		}
@@ -183,7 +193,9 @@ func (s *Session) guarded(m *model, f func() error) (err error) {
 				err = e
 			}
 		}
-		why := g.release()
+		long, why := g.release()
+		m.scripts++
+		m.long = m.long || long
 		if _, stopped := errors.AsType[*goja.InterruptedError](err); stopped || why != nil && err != nil {
 			err = s.overrun(why)
 		}

@@ -29,7 +29,9 @@ type Program struct {
 	dataNames map[string]bool
 	invokes   []*invoke // of the whole document; snapshots name them by index
 	script    []*script // top level, run once at the start
-	functions map[string]string
+	functions functions
+	risky     bool // code may make long arrays, see riskyPattern
+	exotic    bool // code may make getters, which snapshots have to look for
 	initial   *transition
 	warnings  []error
 }

@@ -101,6 +101,7 @@ func (s *Session) start() {
 		s.runHandlerOf(t)
 		s.macrostep()
 	}
+	s.rest()
 }
 
 // runHandlerOf enters the states where the document begins.
@@ -124,6 +125,7 @@ func (s *Session) handleEvent(ev Event) {
 		s.microstep(enabled)
 	}
 	s.macrostep()
+	s.rest()
 }
 
 // begin starts the account of a step.
@@ -240,7 +242,7 @@ func (s *Session) abort(err error) {
 
 func (s *Session) close(end *ending) {
 	s.end, s.running = end, false
-	s.internal, s.timers, s.toInvoke, s.invocations, s.history, s.model, s.event = nil, nil, nil, nil, nil, nil, nil
+	s.internal, s.timers, s.toInvoke, s.invocations, s.history, s.model, s.asleep, s.event = nil, nil, nil, nil, nil, nil, nil, nil
 	s.mu.Lock()
 	s.ended, s.external = true, nil
 	s.mu.Unlock()

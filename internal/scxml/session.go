@@ -40,6 +40,8 @@ type Session struct {
 	overruns    int    // scripts stopped since the last external event
 	model       *model // made when it is first needed
 
+	asleep []byte // the data model while there is no runtime
+
 	mu       sync.Mutex
 	external []Event // guarded by mu
 	ended    bool    // guarded by mu
