@@ -21,7 +21,7 @@
 //
 // Snapshots ([Session.Snapshot], [Engine.Restore]) hold all of a family as JSON; image.go tells how variables are written.
 // [Session.Sleep] does the same to the variables only and drops the runtime, which is nearly all of the memory of a session: a
-// waiting one is some 30 KB awake and 1 KB asleep, and waking costs a fraction of a millisecond. Hosts of many sessions let those sleep that wait
+// waiting one is some 40 KB awake and 1 KB asleep, and waking costs some 0.1 ms. Hosts of many sessions let those sleep that wait
 // for longer than a moment.
 //
 // Limits are in [Limits]: time of a script (it is interrupted, and error.execution is raised; the third in a step ends the

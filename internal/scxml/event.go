@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // EventType says where an event comes from (§5.10.1).
@@ -33,7 +34,7 @@ type Event struct {
 
 // check refuses events that no document could name.
 func (ev *Event) check(lim Limits) error {
-	if ev.Name == "" || strings.ContainsAny(ev.Name, " \t\r\n") {
+	if ev.Name == "" || strings.ContainsAny(ev.Name, " \t\r\n") || !utf8.ValidString(ev.Name) {
 		return fmt.Errorf("event name %q: want letters, digits and dots without blanks", ev.Name)
 	}
 	if len(ev.Name) > 1024 {

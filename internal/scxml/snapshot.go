@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"parley/internal/scxml/markup"
@@ -214,7 +215,9 @@ func wrap(v any) any {
 		return map[string]any{"e": []any{v.Source, v.Flags}}
 	case *markup.Node:
 		return map[string]any{"x": v.XML()}
-	case nil, bool, string, int, int64:
+	case string:
+		return strings.ToValidUTF8(v, "\ufffd") // what JSON would make of it, and a runtime did
+	case nil, bool, int, int64:
 	default:
 		b, err := json.Marshal(v) // somebody's own type, which scripts see as JSON too
 		if err != nil {

@@ -187,6 +187,9 @@ func (p *parser) text(s string, at Pos) error {
 		}
 		return nil
 	}
+	if s == "" { // an empty CDATA section
+		return nil
+	}
 	top := p.stack[len(p.stack)-1]
 	if k := len(top.Children); k > 0 && top.Children[k-1].Name == "" { // a comment or CDATA lay between
 		top.Children[k-1].Text += s
