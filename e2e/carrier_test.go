@@ -124,7 +124,7 @@ func customer(t *testing.T, c *carrier, name, dns, more string, env ...string) *
     persons: [{username: admin, password: carrier-admin-secret, roles: [system]}]
 `)
 	p := prepare(t, name, "", "--provision", file)
-	p.env = append([]string{"PARLEY_SIP_TLS_CA=" + c.cert}, env...)
+	p.env = append(append(p.env, "PARLEY_SIP_TLS_CA="+c.cert), env...)
 	p.run()
 	return p
 }

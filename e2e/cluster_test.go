@@ -83,6 +83,9 @@ func TestClusterOfThree(t *testing.T) {
 	})
 	t.Run("one may die", func(t *testing.T) {
 		alice, bob := agent(t, nodes[1], "1001", "udp"), agent(t, nodes[2], "1002", "tcp")
+		for _, n := range nodes { // else a call may ring the lines of before alone, which nobody answers
+			n.awaitContacts(5)
+		}
 		var standing []*talk
 		for range 9 {
 			standing = append(standing, connect(t, alice, bob))

@@ -28,7 +28,7 @@ func pair(t *testing.T, more string) (a, b *platform) {
 	const login = "user: node, password: between-nodes"
 	a = start(t, "a", "fabric: {listen: \"127.0.0.1:0\", "+login+"}\n"+more, "--provision", file)
 	b = prepare(t, "b", fmt.Sprintf("fabric: {url: \"nats://%s\", %s}\n", a.address("rq", "nats"), login)+more)
-	b.env = []string{"PARLEY_NODE_SERVICES=sipproxy,sip"}
+	b.env = append(b.env, "PARLEY_NODE_SERVICES=sipproxy,sip")
 	b.run()
 	for _, p := range []*platform{a, b} {
 		peer.Poll(t, 15*time.Second, func() error {

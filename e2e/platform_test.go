@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"net/http"
 	"os"
@@ -56,7 +57,8 @@ type platform struct {
 	status contract.StatusReport // as of its start
 }
 
-// baseConfig lets any number of nodes run on one machine: every port is free for the taking.
+// baseConfig lets any number of nodes run on one machine: every port is free for the taking. For audio they have an address of
+// their own each: else the phone of a node that was killed, which speaks on, is heard by the next node that has its port.
 const baseConfig = `node: {id: %s, data_dir: %s}
 sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0"]}
 http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, cdr: 0, sip: 0}}
@@ -78,7 +80,18 @@ func prepare(t testing.TB, id, more string, args ...string) *platform {
 	config := filepath.Join(p.dir, "parley.yaml")
 	writeFile(t, config, fmt.Sprintf(baseConfig, id, filepath.Join(p.dir, "data"))+more)
 	p.args = append([]string{"serve", "--config", config}, args...)
+	if !strings.Contains(more, "bind:") {
+		p.env = append(p.env, "PARLEY_MEDIA_BIND="+loopbackOf(p.dir))
+	}
 	return p
+}
+
+// loopbackOf is an address of loopback that hardly any other folder has.
+func loopbackOf(dir string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(dir)) // never fails
+	n := h.Sum32()
+	return fmt.Sprintf("127.%d.%d.%d", 64+(n>>24)%64, (n>>16)%256, 1+n%254)
 }
 
 // run starts the node (again) on its data.
