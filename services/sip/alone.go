@@ -24,7 +24,7 @@ func (a *audio) answerAlone(s side, offer *sdp.Session, signalling netip.Addr, t
 	if err := e.mayOffer(&au); err != nil {
 		return nil, err
 	}
-	formats, err := ownOf(au.Formats)
+	formats, err := sdp.Accept(au.Formats, spoken)
 	if err != nil {
 		return nil, err
 	}
@@ -36,25 +36,6 @@ func (a *audio) answerAlone(s side, offer *sdp.Session, signalling netip.Addr, t
 		e.said, e.asked, e.holds = before.said, before.asked, before.holds
 	}
 	return body, err
-}
-
-// ownOf is the first codec of an offer that we speak, with its digits.
-func ownOf(offered []sdp.Format) ([]sdp.Format, error) {
-	for i := range offered {
-		for k := range spoken {
-			if !sdp.Same(&offered[i], &spoken[k]) {
-				continue
-			}
-			out := []sdp.Format{offered[i]}
-			for _, f := range offered {
-				if strings.EqualFold(f.Encoding, sdp.TelephoneEvent) && f.Clock == offered[i].Clock {
-					out = append(out, f)
-				}
-			}
-			return out, nil
-		}
-	}
-	return nil, sdp.ErrNoFormat
 }
 
 // offerAlone offers side s what we can do ourselves.

@@ -378,3 +378,15 @@ func TestRoutePointCallerLeaves(t *testing.T) {
 		})
 	}
 }
+
+// A phone may name its digits before its codecs: what it is answered with begins with one it can be spoken to in.
+func TestRoutePointAnswersWithACodec(t *testing.T) {
+	s := newStage(t)
+	s.queueing(nil)
+	s.body = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 101 18 8\r\na=rtpmap:101 telephone-event/8000\r\n"
+	in := s.call("9000")
+	body := string(in.last.Body())
+	if in.last.StatusCode != 200 || !strings.Contains(body, " RTP/AVP 101 8\r\n") && !strings.Contains(body, " RTP/AVP 8 101\r\n") {
+		t.Errorf("answered %d with\n%s\nwant A-law and digits", in.last.StatusCode, body)
+	}
+}
