@@ -35,8 +35,8 @@ type Agreement struct {
 }
 
 // Agree begins to treat the peer as was agreed, from the next packet on. An address of zeros, or port 0, leaves the
-// address as it was, since it means hold. An address that differs from the one before arms symmetric RTP anew; the same
-// one (a session refresh) does not. The slices are kept and must not change. The error wraps voice.ErrInvalid when
+// address as it was, since it means hold. An address that differs from the one before arms symmetric RTP anew, and
+// so does SIP from another host; the same ones (a session refresh) do not. The slices are kept and must not change. The error wraps voice.ErrInvalid when
 // nothing may be sent to the address; then all stays as it was. After Close it is ErrClosed, and the guard is closed.
 func (l *Leg) Agree(a Agreement) error {
 	if err := l.plausible(a.Remote); err != nil {
@@ -58,6 +58,9 @@ func (l *Leg) Agree(a Agreement) error {
 		l.latch = latch{announced: a.Remote.RTP}
 		l.control = netip.AddrPort{}
 		l.expectFrom(now)
+	} else if was := l.latch.signalling; was.IsValid() && a.Remote.Signalling.IsValid() && was != a.Remote.Signalling {
+		l.latch.arm() // behind another NAT now, where its SDP says what it said before
+		l.control = netip.AddrPort{}
 	}
 	l.latch.signalling, l.latch.fixed = a.Remote.Signalling, a.Remote.Fixed
 	talked := l.talkingLocked()

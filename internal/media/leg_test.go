@@ -271,6 +271,29 @@ func TestNewAddressArmsTheLatch(t *testing.T) {
 	}
 }
 
+// A phone that moved behind another NAT says so by the host its SIP comes from: its SDP may be what it was.
+func TestSIPFromAnotherHostArmsTheLatch(t *testing.T) {
+	p := startPlane(t, testConfig(), newDriver)
+	c := newCall(t, p, Hooks{})
+	behind := c.a.agrees()
+	behind.Remote.RTP, behind.Remote.Signalling = netip.MustParseAddrPort("192.168.1.5:40000"), loopback
+	agree(t, c.legA, behind)
+	c.a.audio(c.portA) // proves that a stream begins
+	c.talk()
+	moved := newPhone(t, 0xA2)
+	agree(t, c.legA, behind) // a refresh
+	moved.audio(c.portA)
+	moved.audio(c.portA)
+	c.talk()
+	moved.silence(moved.rtp)
+
+	behind.Remote.Signalling = netip.MustParseAddr("127.0.0.2")
+	agree(t, c.legA, behind)
+	moved.audio(c.portA)
+	c.b.hears(c.b.rtp, moved.audio(c.portA), c.portB)
+	c.a.hears(moved.rtp, c.b.audio(c.portB), c.portA)
+}
+
 func TestHold(t *testing.T) {
 	eachDriver(t, func(t *testing.T, p *Plane) {
 		c := newCall(t, p, Hooks{})

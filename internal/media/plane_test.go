@@ -194,7 +194,6 @@ func TestCallsComeAndGo(t *testing.T) {
 					for range 3 {
 						phone.audio(port)
 					}
-					in.Relearn()
 					out.Stats()
 					in.Close()
 					out.Close()

@@ -1,19 +1,10 @@
 package media
 
 import (
-	"net/netip"
 	"time"
 
 	"parley/internal/media/sdp"
 )
-
-// Relearn arms symmetric RTP anew, for a re-INVITE that came the right way and names the same address.
-func (l *Leg) Relearn() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.latch.arm()
-	l.control = netip.AddrPort{}
-}
 
 // Watch has the Silence hook called when the peer has sent neither RTP nor RTCP for d, from now on; see Idle for when that
 // counts. It is called up to a quarter of a second late. 0 ends it.

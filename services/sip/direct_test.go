@@ -140,3 +140,15 @@ func TestDirectAudioMovesToTheNode(t *testing.T) {
 		t.Error("the ports stay open")
 	}
 }
+
+// A phone whose re-INVITE comes from another host has moved behind another NAT, though it offers what it offered: its leg is told.
+func TestMovedPhoneIsLookedForAnew(t *testing.T) {
+	s := newStage(t)
+	legs := &fakeLegs{}
+	s.legs = legs
+	s.talk()
+	s.callerSays("INVITE", 2, s.body, "X-Parley-Source: udp:198.51.100.7:5060")
+	if got := legs[caller].agreed.Remote.Signalling.String(); got != "198.51.100.7" {
+		t.Errorf("the leg is told that SIP comes from %s", got)
+	}
+}

@@ -139,6 +139,9 @@ func (c *call) bye(l *leg, reason string) {
 // answered here.
 func (c *call) changeSession(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
 	brief := c.cfg.tooBrief(req)
+	if at := source(req).Addr(); at.IsValid() && l == c.legs[s] {
+		c.hosts[s] = at // a phone that moved, whose audio is looked for anew
+	}
 	switch {
 	case unsupported(req) != "":
 		res := l.respond(req, 420, "Bad Extension")

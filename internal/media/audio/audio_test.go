@@ -151,23 +151,6 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-func TestScaleAndAdd(t *testing.T) {
-	pcm := []int16{0, 1, -1, 100, -100, 20000, -20000, 32767, -32768}
-	Scale(pcm, Factor(6.0206))
-	if want := []int16{0, 2, -2, 200, -200, 32767, -32768, 32767, -32768}; !slices.Equal(pcm, want) {
-		t.Errorf("twice as loud: %v, want %v", pcm, want)
-	}
-	Scale(pcm, .5)
-	if want := []int16{0, 1, -1, 100, -100, 16384, -16384, 16384, -16384}; !slices.Equal(pcm, want) {
-		t.Errorf("half as loud: %v, want %v", pcm, want)
-	}
-	sum := []int16{1, 32000, -32000, 32767, 9}
-	Add(sum, []int16{2, 1000, -1000, -32768})
-	if want := []int16{3, 32767, -32768, -1, 9}; !slices.Equal(sum, want) {
-		t.Errorf("sum %v, want %v", sum, want)
-	}
-}
-
 func BenchmarkResample(b *testing.B) {
 	for _, rate := range [][2]int{{8000, 16000}, {16000, 8000}, {48000, 16000}, {48000, 8000}} {
 		b.Run(fmt.Sprintf("%d-%d", rate[0], rate[1]), func(b *testing.B) {
@@ -182,20 +165,7 @@ func BenchmarkResample(b *testing.B) {
 
 func BenchmarkLevel(b *testing.B) {
 	pcm := sine(Narrow, 700, 10000)[:Frame(Narrow)]
-	b.Run("level", func(b *testing.B) {
-		for b.Loop() {
-			Level(pcm)
-		}
-	})
-	b.Run("scale", func(b *testing.B) {
-		for b.Loop() {
-			Scale(pcm, .9999)
-		}
-	})
-	b.Run("add", func(b *testing.B) {
-		sum := make([]int16, len(pcm))
-		for b.Loop() {
-			Add(sum, pcm)
-		}
-	})
+	for b.Loop() {
+		Level(pcm)
+	}
 }

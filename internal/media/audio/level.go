@@ -20,24 +20,6 @@ func Level(pcm []int16) float64 {
 // Factor is what decibels are as a factor of amplitude.
 func Factor(dB float64) float32 { return float32(math.Pow(10, dB/20)) }
 
-// Scale makes pcm louder or quieter by a factor. What becomes too loud is cut, it never wraps.
-func Scale(pcm []int16, factor float32) {
-	if factor == 1 {
-		return
-	}
-	for i, s := range pcm {
-		pcm[i] = saturate(float32(s) * factor)
-	}
-}
-
-// Add adds src to as many samples of dst, and cuts what becomes too loud.
-func Add(dst, src []int16) {
-	dst = dst[:len(src)]
-	for i, s := range src {
-		dst[i] = Clip(int32(dst[i]) + int32(s))
-	}
-}
-
 // Clip makes a sample of a sum.
 func Clip(sum int32) int16 {
 	return int16(max(min(sum, math.MaxInt16), math.MinInt16))

@@ -47,14 +47,11 @@ func tooLarge(payload []byte) error {
 	return nil
 }
 
-// known are the codecs in the order of preference.
+// known are all codecs.
 var known = [...]Codec{PCMU, PCMA, G722, L16, L16Wide, Opus}
 
-// offered is how many of them an offer has.
-const offered = 3
-
-// Find returns the codec that SDP calls so, which may be one that does not speak; the case of the name does not matter (RFC 4855 §3). The clock rate counts:
-// L16/8000 is not L16/16000.
+// Find returns the codec that SDP calls so, which may be one that does not speak; the case of the name does not matter
+// (RFC 4855 §3). The clock rate counts: L16/8000 is not L16/16000.
 func Find(encoding string, clock uint32) (Codec, bool) {
 	for _, c := range known {
 		if c.Clock() == clock && strings.EqualFold(c.Encoding(), encoding) {
@@ -63,6 +60,3 @@ func Find(encoding string, clock uint32) (Codec, bool) {
 	}
 	return nil, false
 }
-
-// Offered returns the codecs that an offer has by default, best first.
-func Offered() []Codec { return append([]Codec(nil), known[:offered]...) }

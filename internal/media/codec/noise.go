@@ -62,13 +62,3 @@ func (n *Noise) Fill(dst []int16) {
 	}
 	n.state = s
 }
-
-// AppendNoise appends the description of a pause as loud as level, in dBov: one byte without coefficients, which says
-// that the noise is white.
-func AppendNoise(dst []byte, dBov float64) []byte {
-	level := math.Round(-dBov)
-	if !(level < quietest) { // -Inf dBov of digital silence, and NaN
-		level = quietest
-	}
-	return append(dst, byte(max(level, 0)))
-}
