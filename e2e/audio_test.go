@@ -132,6 +132,20 @@ func TestAudioGoesWhereItComesFrom(t *testing.T) {
 	k.over()
 }
 
+// calledBy has a baresip call a scripted phone, and returns the call that came.
+func calledBy(t *testing.T, bare *peer.Process, to *phone.Agent) *phone.Call {
+	t.Helper()
+	peer.BaresipRegistered(bare)
+	bare.Type("/dial sip:" + to.Number() + "@demo.local")
+	select {
+	case in := <-to.Incoming:
+		return in
+	case <-time.After(20 * time.Second):
+		t.Fatalf("no call:\n%s", bare.Output())
+		return nil
+	}
+}
+
 // A real softphone puts the other side on hold, takes it back, and presses keys.
 func TestSoftphoneHoldsAndPressesKeys(t *testing.T) {
 	t.Parallel()
@@ -139,14 +153,7 @@ func TestSoftphoneHoldsAndPressesKeys(t *testing.T) {
 	bob := agent(t, p, "1002", "udp")
 	bare := peer.Baresip(t, peer.Account{User: "1001", Password: nodeSecret, Domain: "demo.local", Transport: "tcp", Server: p.sip("tcp"),
 		Plays: sine(t, filepath.Join(t.TempDir(), "tone.wav"), 500)})
-	peer.BaresipRegistered(bare)
-	bare.Type("/dial sip:1002@demo.local")
-	var in *phone.Call
-	select {
-	case in = <-bob.Incoming:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("no call:\n%s", bare.Output())
-	}
+	in := calledBy(t, bare, bob)
 	audio := phone.OpenAudio(t)
 	if err := in.Answer(audio.Offer("sendrecv")); err != nil {
 		t.Fatal(err)

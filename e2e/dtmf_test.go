@@ -43,14 +43,7 @@ func TestKeysOfASoftphoneBecomeTones(t *testing.T) {
 	bob := agent(t, p, "1002", "udp")
 	bare := peer.Baresip(t, peer.Account{User: "1001", Password: nodeSecret, Domain: "demo.local", Transport: "tcp", Server: p.sip("tcp"),
 		Plays: sine(t, filepath.Join(t.TempDir(), "tone.wav"), 500)})
-	peer.BaresipRegistered(bare)
-	bare.Type("/dial sip:1002@demo.local")
-	var in *phone.Call
-	select {
-	case in = <-bob.Incoming:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("no call:\n%s", bare.Output())
-	}
+	in := calledBy(t, bare, bob)
 	ear := phone.OpenAudio(t)
 	if err := in.Answer(withoutEvents(ear.Offer("sendrecv"))); err != nil {
 		t.Fatal(err)

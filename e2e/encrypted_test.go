@@ -81,14 +81,7 @@ func TestEncryptedPhoneHolds(t *testing.T) {
 			bob := agent(t, p, "1002", "udp")
 			bare := peer.Baresip(t, peer.Account{User: c.number, Password: nodeSecret, Domain: "demo.local", Transport: "udp", Server: p.sip("udp"),
 				Plays: sine(t, filepath.Join(t.TempDir(), "tone.wav"), 500), Encryption: c.encryption})
-			peer.BaresipRegistered(bare)
-			bare.Type("/dial sip:1002@demo.local")
-			var in *phone.Call
-			select {
-			case in = <-bob.Incoming:
-			case <-time.After(20 * time.Second):
-				t.Fatalf("no call:\n%s", bare.Output())
-			}
+			in := calledBy(t, bare, bob)
 			ear := phone.OpenAudio(t)
 			if err := in.Answer(ear.Offer("sendrecv")); err != nil {
 				t.Fatal(err)
