@@ -97,6 +97,7 @@ type ConfigApplyRequest struct {
 	Files  map[string][]byte // contents of files the YAML refers to, by the path written there
 	DryRun bool
 	Prune  bool
+	First  bool // only if there is no tenant at all, else voice.ErrConflict
 	User   string
 }
 

@@ -94,7 +94,8 @@ func (n *Node) firstStart(ctx context.Context, provisioning *contract.ConfigAppl
 	if err != nil {
 		return nil, nil, err
 	}
-	if pending == nil {
+	again := pending != nil
+	if !again {
 		if provisioning != nil && provision.DefinesTenants(*provisioning) {
 			return nil, nothing, nil
 		}
@@ -117,12 +118,32 @@ func (n *Node) firstStart(ctx context.Context, provisioning *contract.ConfigAppl
 	if err := writeSecrets(file, pending); err != nil {
 		return nil, nil, err
 	}
-	req.User = "first start"
-	if _, err := n.Apply(ctx, req); err != nil {
+	made, err := n.makeFirst(ctx, req, again)
+	if err != nil {
 		return nil, nil, err
+	}
+	if !made {
+		n.log.Info("first start: another node has made a tenant meanwhile")
+		return nil, nothing, os.Remove(file)
 	}
 	n.log.Info("first start: tenant made", slog.String("tenant", "demo"))
 	return pending.accounts(), func() error { return os.Remove(file) }, nil
+}
+
+// makeFirst makes the first tenant, unless there is one: another node may be provisioned at this moment, and its
+// passwords must not be replaced by random ones. A tenant that is exactly what is to be made is this node's own, from before it was interrupted.
+func (n *Node) makeFirst(ctx context.Context, req contract.ConfigApplyRequest, again bool) (bool, error) {
+	req.User, req.First = "first start", true
+	_, err := n.Apply(ctx, req)
+	if !errors.Is(err, voice.ErrConflict) {
+		return err == nil, err
+	}
+	if !again {
+		return false, nil
+	}
+	req.First, req.DryRun = false, true
+	res, err := n.Apply(ctx, req)
+	return err == nil && len(res.Changes) == 0, err
 }
 
 // leaseFirstStart tells whether this node is to make the demo tenant. In a cluster, nodes that start together find

@@ -5,6 +5,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/store"
+	"parley/internal/voice"
 )
 
 // maxDiffBytes bounds the differences an answer shows; changes beyond are listed without.
@@ -44,6 +45,11 @@ func (s *Service) apply(ctx context.Context, req contract.ConfigApplyRequest, ma
 		return res, err
 	}
 	changes, p, err := s.write(ctx, req.User, may, req.DryRun, func(ctx context.Context, p *planner) error {
+		if req.First {
+			if err := s.noTenants(ctx); err != nil {
+				return err
+			}
+		}
 		for _, e := range f.read(&p.out) {
 			for _, w := range e.wants {
 				p.add(w)
@@ -79,6 +85,15 @@ func (s *Service) apply(ctx context.Context, req contract.ConfigApplyRequest, ma
 	}
 	s.metrics.applied(s.now().Sub(start), req.DryRun)
 	return res, nil
+}
+
+// noTenants fails if there is a tenant. What a write asks the store holds until it is committed, or the write begins anew.
+func (s *Service) noTenants(ctx context.Context) error {
+	page, err := s.store.List(ctx, store.ListQuery{Tenant: voice.SystemTenant, Kind: voice.KindTenant, Limit: 1})
+	if err == nil && page.Total > 0 {
+		err = voice.Errorf(voice.ErrConflict, "there is a tenant already")
+	}
+	return err
 }
 
 // prune adds the deletion of what the tenant has and its entry does not name, within the kinds the entry names.

@@ -328,3 +328,28 @@ func FuzzApplyFile(f *testing.F) {
 		}
 	})
 }
+
+// Two nodes that start on one empty store, one of them with a file to provision: the file's passwords are what holds,
+// in whatever order they come.
+func TestApplyOfAFirstStartYields(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, r *rig) {
+		random := strings.ReplaceAll(demoFile, "s3cret", "made at random")
+		outcome := make(chan error, 1)
+		go func() {
+			_, err := fabric.Call(t.Context(), r.f, contract.ConfigApply, contract.ConfigApplyRequest{YAML: []byte(random), First: true})
+			outcome <- err
+		}()
+		r.mustApply(demoFile)
+		if err := <-outcome; err != nil && !errors.Is(err, voice.ErrConflict) {
+			t.Error(err)
+		}
+		if again := r.mustApply(demoFile); len(again.Changes) != 0 {
+			t.Errorf("the file does not hold: %+v", again.Changes)
+		}
+		_, err := fabric.Call(t.Context(), r.f, contract.ConfigApply, contract.ConfigApplyRequest{YAML: []byte(random), First: true})
+		if !errors.Is(err, voice.ErrConflict) {
+			t.Errorf("a first start where tenants are: %v", err)
+		}
+	})
+}
