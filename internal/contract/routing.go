@@ -41,5 +41,8 @@ type RouteCallRequest struct {
 // RequestAnswer is what became of a request: accepted, or not and why.
 type RequestAnswer struct {
 	ReferenceID int64         `json:"ReferenceID,omitempty"`
-	Error       *voice.TError `json:"error,omitempty"` // nil = accepted
+	Error       *voice.TError `json:"error,omitempty"`  // nil = accepted
+	ConnID      string        `json:"ConnID,omitempty"` // of a call that the request made
+	CallUUID    string        `json:"CallUUID,omitempty"`
+	Call        *voice.Call   `json:"call,omitempty"` // of RequestQueryCall
 }

@@ -21,7 +21,11 @@ func (e *CallEvent) AppendJSON(dst []byte) []byte {
 	o.some("OtherDN", e.OtherDN)
 	o.some("OtherDNRole", string(e.OtherDNRole))
 	o.some("ThirdPartyDN", e.ThirdPartyDN)
+	o.some("ThirdPartyDNRole", string(e.ThirdPartyDNRole))
 	o.string("ConnID", e.ConnID)
+	o.some("PreviousConnID", e.PreviousConnID)
+	o.some("TransferConnID", e.TransferConnID)
+	o.some("ConferenceConnID", e.ConferenceConnID)
 	o.uint("CallID", e.CallID)
 	o.string("CallUUID", e.CallUUID)
 	o.string("CallThreadID", e.CallThreadID)
@@ -29,18 +33,19 @@ func (e *CallEvent) AppendJSON(dst []byte) []byte {
 	o.int("CallState", int64(e.CallState))
 	o.some("ANI", e.ANI)
 	o.some("DNIS", e.DNIS)
-	if len(e.UserData) > 0 {
-		b, _ := json.Marshal(e.UserData) // strings cannot fail
-		o.dst = append(o.name("UserData"), b...)
-	}
+	o.list("UserData", e.UserData)
+	o.number("UserDataVersion", e.UserDataVersion)
 	o.number("ReferenceID", e.ReferenceID)
 	o.some("CustomerID", e.CustomerID)
 	o.number("TreatmentType", int64(e.TreatmentType))
 	o.some("CollectedDigits", e.CollectedDigits)
 	o.some("LastCollectedDigit", e.LastCollectedDigit)
-	if len(e.Extensions) > 0 {
-		b, _ := json.Marshal(e.Extensions) // neither can text, numbers and lists of them
-		o.dst = append(o.name("Extensions"), b...)
+	o.list("Extensions", e.Extensions)
+	o.list("Reasons", e.Reasons)
+	o.some("DTMFDigits", e.DTMFDigits)
+	if e.Recording != nil {
+		b, _ := json.Marshal(e.Recording) // it has nothing that cannot be written
+		o.dst = append(o.name("Recording"), b...)
 	}
 	o.number("ErrorCode", int64(e.ErrorCode))
 	o.some("ErrorMessage", e.ErrorMessage)
@@ -49,6 +54,14 @@ func (e *CallEvent) AppendJSON(dst []byte) []byte {
 	o.time("time", e.Time)
 	o.string("node", e.Node)
 	return append(o.dst, '}')
+}
+
+// list appends a list unless it is empty.
+func (o *object) list(name string, l KVList) {
+	if len(l) > 0 {
+		b, _ := json.Marshal(l) // text, numbers and lists of them cannot fail
+		o.dst = append(o.name(name), b...)
+	}
 }
 
 // AppendJSON appends r as JSON.

@@ -18,9 +18,9 @@ func fill(r *rand.Rand, v reflect.Value) {
 		case time.Time:
 			times := []time.Time{{}, time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC(), time.Unix(1, 0).In(time.FixedZone("", 3600*r.IntN(12)))}
 			f.Set(reflect.ValueOf(times[r.IntN(len(times))]))
-		case map[string]string:
+		case *RecordingLedger:
 			if r.IntN(2) == 0 {
-				f.Set(reflect.ValueOf(map[string]string{"b": texts[r.IntN(len(texts))], "a": "x"}))
+				f.Set(reflect.ValueOf(&RecordingLedger{ID: texts[r.IntN(len(texts))], Start: time.Unix(7, 0), Pauses: []Span{{From: time.Unix(8, 9).UTC()}}, Bytes: 5}))
 			}
 		case *MediaQuality:
 			if r.IntN(2) == 0 {

@@ -100,22 +100,32 @@ type TErrorCode int
 
 // The error codes of T-Library that the platform gives.
 const (
+	TErrNotRegistered       TErrorCode = 41
+	TErrAlreadyInState      TErrorCode = 43
 	TErrUnknown             TErrorCode = 50
 	TErrUnsupported         TErrorCode = 51
 	TErrInternal            TErrorCode = 52
 	TErrInvalidValue        TErrorCode = 53
+	TErrNoSwitch            TErrorCode = 54
 	TErrInvalidConnID       TErrorCode = 56
 	TErrTimeout             TErrorCode = 57
 	TErrOutOfService        TErrorCode = 58
 	TErrDNNotConfigured     TErrorCode = 59
+	TErrInvalidCallingDN    TErrorCode = 61
 	TErrInvalidCalledDN     TErrorCode = 71
 	TErrDestinationState    TErrorCode = 93
+	TErrCannotConference    TErrorCode = 96
+	TErrCannotInitiate      TErrorCode = 97
+	TErrCannotTransfer      TErrorCode = 98
 	TErrTooManyRequests     TErrorCode = 111
 	TErrServiceUnavailable  TErrorCode = 118
+	TErrNoSuchDN            TErrorCode = 123
 	TErrResourceUnavailable TErrorCode = 166
+	TErrTargetInvalid       TErrorCode = 177
 	TErrWrongState          TErrorCode = 185
 	TErrBadParameter        TErrorCode = 223
 	TErrBusy                TErrorCode = 231
 	TErrNoAnswer            TErrorCode = 232
 	TErrRejected            TErrorCode = 233
+	TErrInvalidDestination  TErrorCode = 415 // oneself
 )
