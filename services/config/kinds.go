@@ -99,6 +99,12 @@ func kindList() []*kind {
 		define(voice.KindScript, "name", def[voice.Script]{
 			key: func(s *voice.Script) *string { return &s.Name }, check: checkScript,
 		}),
+		define(voice.KindBusinessHours, "name", def[voice.BusinessHours]{
+			key: func(b *voice.BusinessHours) *string { return &b.Name }, check: checkBusinessHours, search: hoursSearch,
+		}),
+		define(voice.KindList, "name", def[voice.List]{
+			key: func(l *voice.List) *string { return &l.Name }, check: checkList,
+		}),
 		define(voice.KindVoicemailProfile, "name", def[voice.VoicemailProfile]{
 			key: func(p *voice.VoicemailProfile) *string { return &p.Name }, check: checkProfile,
 		}),

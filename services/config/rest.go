@@ -35,6 +35,8 @@ func (s *Service) server() *httpapi.Server {
 	register[voice.Place](s, api, voice.KindPlace, "place")
 	register[voice.Person](s, api, voice.KindPerson, "person")
 	register[voice.Script](s, api, voice.KindScript, "script")
+	register[voice.BusinessHours](s, api, voice.KindBusinessHours, "set of business hours")
+	register[voice.List](s, api, voice.KindList, "list")
 	register[voice.VoicemailProfile](s, api, voice.KindVoicemailProfile, "voicemail profile")
 	register[voice.Mailbox](s, api, voice.KindMailbox, "mailbox")
 	register[voice.Partition](s, api, voice.KindPartition, "partition")
