@@ -74,6 +74,8 @@ type Options struct {
 	Globals map[string]Global
 	// Trace, if set, hears of each state entered and left, each event taken and each log line.
 	Trace func(session string, t Trace)
+	// KeepData keeps the variables of sessions that ended, for [Session.Data].
+	KeepData bool
 }
 
 // Engine compiles documents and runs sessions of them. It is safe for concurrent use.

@@ -211,6 +211,10 @@ func (s *Session) exit() {
 			return // a handler was a runaway
 		}
 	}
+	end.vars = s.kept()
+	if s.end != nil {
+		return // reading them was too much
+	}
 	s.close(end)
 	if s.parent != nil && !s.cancelled {
 		s.tellParent(Event{Name: "done.invoke." + s.invokeID, Type: External, InvokeID: s.invokeID, Data: end.data, hasData: true})

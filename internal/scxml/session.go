@@ -52,6 +52,7 @@ type ending struct {
 	states []*state
 	data   any
 	err    error
+	vars   map[string]any // see Options.KeepData
 }
 
 // ErrEnded says that a session takes no more events.
