@@ -10,6 +10,25 @@ import (
 // NodeStatus is served by every node; use fabric.CallNode to ask one.
 var NodeStatus = fabric.NewDoor[struct{}, StatusReport]("node", "status", 2*time.Second)
 
+// NodeAlive is answered by every node at once; use fabric.CallNode. Where nobody answers, because the connection of the node to the
+// fabric is gone, that is known at once too.
+var NodeAlive = fabric.NewDoor[struct{}, struct{}]("node", "alive", time.Second)
+
+// FindDialog asks one SIP node, with fabric.CallNode, about a dialog that its token names another node for: calls outlive
+// their nodes (services/sip), and the tokens that phones hold do not change.
+var FindDialog = fabric.NewDoor[FindDialogRequest, FindDialogResponse]("sip", "find-dialog", 500*time.Millisecond)
+
+// FindDialogRequest names a dialog.
+type FindDialogRequest struct {
+	CallID string `json:"call_id"`
+}
+
+// FindDialogResponse is what the node knows of it.
+type FindDialogResponse struct {
+	Here   bool `json:"here"`   // the node has it
+	Moving bool `json:"moving"` // calls are being taken over or handed on, and it may be among them: ask again soon
+}
+
 // NodeRecord is what a node says of itself in the bucket "nodes": key fabric.Key(id), renewed every few seconds,
 // gone by its time to live when the node dies.
 type NodeRecord struct {

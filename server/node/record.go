@@ -34,6 +34,7 @@ type record struct {
 	own   contract.NodeRecord
 	load  func() sipua.Load              // of the SIP node here; nil = none
 	peers map[string]contract.NodeRecord // by id, this node among them
+	revs  map[string]uint64              // of their records
 }
 
 // startRecord publishes what this node is, keeps it alive, follows the other nodes and serves the door node/status.
@@ -41,20 +42,29 @@ func (n *Node) startRecord(ctx context.Context) error {
 	r := &record{
 		bucket: n.fab.Bucket(fabric.BucketNodes), key: fabric.Key(n.cfg.Node.ID), log: n.log, poke: make(chan struct{}, 1),
 		own:   contract.NodeRecord{ID: n.cfg.Node.ID, Version: n.opts.Version, Started: n.started, Services: n.cfg.Node.Running()},
-		peers: map[string]contract.NodeRecord{},
+		peers: map[string]contract.NodeRecord{}, revs: map[string]uint64{},
 	}
 	n.record = r
+	alive, err := fabric.Handle(context.WithoutCancel(ctx), n.fab, contract.NodeAlive, func(context.Context, struct{}) (struct{}, error) {
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("serve that the node is alive: %w", err)
+	}
 	rev, err := r.put(ctx, fabric.PutOptions{TTL: recordTTL})
 	if err != nil {
+		alive()
 		return fmt.Errorf("announce the node: %w", err)
 	}
 	stop, err := fabric.Handle(context.WithoutCancel(ctx), n.fab, contract.NodeStatus, func(ctx context.Context, _ struct{}) (contract.StatusReport, error) {
 		return n.Status(ctx), nil
 	})
 	if err != nil {
+		alive()
 		return fmt.Errorf("serve the node's status: %w", err)
 	}
 	n.house.start("node record", func(ctx context.Context) error {
+		defer alive()
 		defer stop()
 		return r.keep(ctx, rev)
 	})
@@ -64,6 +74,10 @@ func (n *Node) startRecord(ctx context.Context) error {
 			return err
 		}
 		return nil
+	})
+	n.house.start("node witness", func(ctx context.Context) error {
+		w := witness{f: n.fab, record: r, log: n.log}
+		return w.run(ctx)
 	})
 	select {
 	case <-known:
@@ -202,6 +216,7 @@ func (r *record) changed(e fabric.Entry) {
 	defer r.mu.Unlock()
 	if e.Op != fabric.EntryPut {
 		delete(r.peers, id)
+		delete(r.revs, id)
 		return
 	}
 	var rec contract.NodeRecord
@@ -209,7 +224,7 @@ func (r *record) changed(e fabric.Entry) {
 		r.log.Warn("a node's record cannot be read", slog.String("node", id), slog.Any("err", err))
 		return
 	}
-	r.peers[id] = rec
+	r.peers[id], r.revs[id] = rec, e.Revision
 }
 
 // others lists the ids of the other nodes alive.

@@ -127,7 +127,23 @@ func (s *Service) openDoors(ctx context.Context) (stop func(), err error) {
 		stopRooms()
 		return nil, err
 	}
-	return func() { stopCalls(); stopHangUp(); stopTrunks(); stopRooms(); stopQueue() }, nil
+	stopFind, err := fabric.Handle(ctx, s.f, contract.FindDialog, s.FindDialog)
+	if err != nil {
+		stopCalls()
+		stopHangUp()
+		stopTrunks()
+		stopRooms()
+		stopQueue()
+		return nil, err
+	}
+	return func() {
+		stopCalls()
+		stopHangUp()
+		stopTrunks()
+		stopRooms()
+		stopQueue()
+		stopFind()
+	}, nil
 }
 
 // The shapes of the REST interface.

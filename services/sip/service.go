@@ -80,6 +80,7 @@ type Service struct {
 	workers       *warm.Pool[*mailbox]
 	drain         atomic.Bool
 	calls         atomic.Int64
+	moving        atomic.Int64  // takeovers of other nodes' calls, or of ours, under way
 	number        atomic.Uint64 // CallID of the last call
 	reports       chan contract.AbuseReport
 

@@ -35,7 +35,9 @@ type forwarding struct {
 	why       string // why no connection could be opened
 	branches  []*branch
 	tried     []string // nodes
-	best      []byte   // the best final response so far
+	seeking   bool     // another node is being looked for
+	sought    time.Time
+	best      []byte // the best final response so far
 	bestCode  int
 }
 
@@ -152,7 +154,7 @@ func (f *forwarding) pending() (n int) {
 // finish sends the best response when no branch is left that could bring a better one (RFC 3261 §16.7, item 6).
 func (f *forwarding) finish() {
 	switch {
-	case f.closed || f.pending() > 0:
+	case f.closed || f.pending() > 0 || f.seeking && !f.cancelled:
 	case f.best != nil:
 		f.respond(f.bestCode, f.best)
 	case f.cancelled:
@@ -227,7 +229,7 @@ func (b *branch) response(status int, up []byte) {
 		if status >= 600 {
 			f.giveUp(b)
 		}
-		if status == 503 && f.another(b) {
+		if status == 503 && f.another(b) || status == 481 && f.moved(b) {
 			return
 		}
 		f.finish()
@@ -321,14 +323,15 @@ func (b *branch) cancel() {
 }
 
 // another chooses the next node after b failed, if the request may be tried again: nothing final was passed up, nobody
-// cancelled it, it is no request within a dialog of a node that is alive, and no other front door is to choose.
+// cancelled it, it is no request within a dialog of a node that is alive, and no other front door is to choose. A request within a
+// dialog goes to whoever has the dialog now.
 func (f *forwarding) another(b *branch) bool {
 	r := f.route
 	if f.closed || f.cancelled || r.direction == outbound || r.passed || b.node == "" || len(f.branches) >= maxBranches {
 		return false
 	}
-	if r.dialog && f.s.nodes.get(b.node) != nil {
-		return false
+	if r.dialog {
+		return f.s.nodes.get(b.node) == nil && f.seek()
 	}
 	next := f.s.nodes.choose(f.tried)
 	if next == nil {

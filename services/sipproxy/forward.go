@@ -64,11 +64,8 @@ func (f *forwarding) start() {
 	}
 	f.tenant = tenant
 	if r.dialog {
-		if n := s.nodes.get(r.node); n != nil {
-			f.toNode(n, "true")
-			return
-		}
-		s.m.reselected.Inc() // the node died: whoever restored the call knows the dialog
+		f.within()
+		return
 	} else if r.passed { // the other front door has chosen, and chooses again when this node says 503
 		f.toNode(s.nodes.get(r.node), "true")
 		return
@@ -318,15 +315,7 @@ func (f *forwarding) sendAck() bool {
 	s, r := f.s, &f.route
 	switch {
 	case r.direction == inbound:
-		n := s.nodes.get(r.node)
-		switch {
-		case n == nil:
-			return false
-		case n.local:
-			s.deliverLocal(f.compose(nil, hop{node: r.node}), nil)
-		default:
-			f.ackToDoor(n, r.node)
-		}
+		return f.ackWithin()
 	case r.flow.Door != s.f.Node():
 		door := s.nodes.door(r.flow.Door)
 		if door == nil {

@@ -26,7 +26,7 @@ type metrics struct {
 	registrarLatency                          prometheus.Observer
 	nodeRecordErrors, watchErrors             prometheus.Counter
 	keepAlives, abuseLost, looped, flowFailed prometheus.Counter
-	foreignPasses                             prometheus.Counter
+	foreignPasses, found, notFound            prometheus.Counter
 	configUp                                  atomic.Bool
 	tenants                                   atomic.Int64 // as the config service said last
 }
@@ -86,6 +86,8 @@ func newMetrics(reg *prometheus.Registry, s *Service) *metrics {
 		flowFailed:        counter("parley_sipproxy_flow_failed_total", "Requests to phones whose connection is gone."),
 	}
 	m.foreignPasses = counter("parley_sipproxy_foreign_passes_total", "Requests of other nodes refused, since they came from an address no node announces.")
+	m.found = counter("parley_sipproxy_dialogs_found_total", "Dialogs found on another node than their token names, since that node died or handed them on.")
+	m.notFound = counter("parley_sipproxy_dialogs_not_found_total", "Dialogs that no node has, though a token of ours names one.")
 	m.gauges(reg, s)
 	return m
 }

@@ -17,8 +17,9 @@ type localNode struct {
 	requests []*sip.Request
 	acked    map[string]bool
 	invites  map[sipua.ServerTx]*sip.Request
-	hold     bool // ring, but do not answer
-	status   int  // answer INVITEs with this; 0 = 200
+	unknown  map[string]bool // Call-IDs of dialogs it does not know any more
+	hold     bool            // ring, but do not answer
+	status   int             // answer INVITEs with this; 0 = 200
 	load     sipua.Load
 }
 
@@ -30,12 +31,16 @@ func (n *localNode) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 	n.mu.Lock()
 	n.requests = append(n.requests, req)
 	n.acked[req.CallID().Value()] = n.acked[req.CallID().Value()] || req.IsAck()
-	hold, status := n.hold, n.status
+	hold, status, unknown := n.hold, n.status, n.unknown[req.CallID().Value()]
 	if tx != nil && req.IsInvite() {
 		n.invites[tx] = req
 	}
 	n.mu.Unlock()
 	if tx == nil {
+		return
+	}
+	if unknown {
+		tx.Respond(sip.NewResponseFromRequest(req, 481, "Call/Transaction Does Not Exist", nil))
 		return
 	}
 	if !req.IsInvite() {
@@ -107,4 +112,14 @@ func (n *localNode) methods(callID string) (out []string) {
 		}
 	}
 	return out
+}
+
+// forget makes the node not know a dialog.
+func (n *localNode) forget(callID string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unknown == nil {
+		n.unknown = map[string]bool{}
+	}
+	n.unknown[callID] = true
 }

@@ -66,7 +66,8 @@ type nodeTable struct {
 	cur  atomic.Pointer[nodeSnapshot]
 	seen atomic.Bool // there was a SIP node that took calls once
 
-	mu sync.Mutex // guards writing cur
+	mu   sync.Mutex           // guards writing cur, and what follows
+	lost map[string]time.Time // when nodes died; for a while
 }
 
 type nodeSnapshot struct {
@@ -77,7 +78,7 @@ type nodeSnapshot struct {
 }
 
 func newNodeTable(self string, live func() sipua.Load) *nodeTable {
-	t := &nodeTable{self: self, live: live}
+	t := &nodeTable{self: self, live: live, lost: map[string]time.Time{}}
 	t.cur.Store(t.snapshot(map[string]*sipNode{}))
 	return t
 }
@@ -120,6 +121,9 @@ func (t *nodeTable) put(n *sipNode) (restarted bool) {
 		old := m[n.id]
 		restarted = old != nil && !n.local && !old.started.Equal(n.started)
 		m[n.id] = n
+		if restarted {
+			t.loseLocked(n.id)
+		}
 	})
 	return restarted
 }
@@ -127,10 +131,26 @@ func (t *nodeTable) put(n *sipNode) (restarted bool) {
 // drop takes a node out; it reports whether there was one.
 func (t *nodeTable) drop(id string) (was bool) {
 	t.change(func(m map[string]*sipNode) {
-		was = m[id] != nil
+		if was = m[id] != nil; was {
+			t.loseLocked(id)
+		}
 		delete(m, id)
 	})
 	return was
+}
+
+// loseLocked notes that a node died.
+func (t *nodeTable) loseLocked(id string) {
+	maps.DeleteFunc(t.lost, func(_ string, at time.Time) bool { return time.Since(at) > seekFor })
+	t.lost[id] = time.Now()
+}
+
+// dying tells whether a node died so short a time ago that its calls may still be on their way to others.
+func (t *nodeTable) dying(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, ok := t.lost[id]
+	return ok && time.Since(at) < seekFor
 }
 
 func (t *nodeTable) change(fn func(map[string]*sipNode)) {

@@ -184,20 +184,6 @@ func TestReselection(t *testing.T) {
 		h.kill("a")
 		second(t, h, p, a, b)
 	})
-	t.Run("node dies during the call", func(t *testing.T) {
-		h, p, a, b := begin(t, 20*time.Second)
-		c := p.invite("c1")
-		c.answered()
-		c.request("ACK")
-		h.announce("b", b.addr(), &contract.SIPNodeRecord{})
-		h.kill("a")
-		eventually(t, "a is gone", func() bool { return h.s.nodes.get("a") == nil })
-		c.request("BYE")
-		p.expect("200")
-		if got := b.methods("c1"); !slices.Equal(got, []string{"BYE"}) {
-			t.Errorf("b got %v, a %v", got, a.methods("c1"))
-		}
-	})
 	t.Run("every node says 503", func(t *testing.T) {
 		h, p, a, b := begin(t, 20*time.Second)
 		a.set(func() { a.status = 503 })

@@ -77,6 +77,7 @@ type Service struct {
 	layer  *txn.Layer
 	m      *metrics
 	nodes  *nodeTable
+	moves  moves
 	bans   *bans
 	abuse  abuse
 	alive  *bindings
@@ -134,6 +135,7 @@ func New(o Options) (*Service, error) {
 		live = o.Node.Load
 	}
 	s.nodes = newNodeTable(o.Fabric.Node(), live)
+	s.moves = newMoves(maxMoves)
 	s.workers = warm.New(maxIdleWorkers, s.runRegister)
 	s.trace = newTrace(o.Config.Trace)
 	s.scratch.New = func() any { return new(wire.Message) }
