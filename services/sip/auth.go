@@ -13,7 +13,7 @@ import (
 	"parley/internal/voice"
 )
 
-// identify judges the credentials of an INVITE: whose number they prove, be it an extension or a trunk. For every
+// identify judges the credentials of a request that begins something: whose number they prove, be it an extension or a trunk. For every
 // stranger the work is the same, and so is the answer.
 func (s *Service) identify(k *digest.Doorkeeper, req *sip.Request, tn *contract.TenantRecord) (number string, verdict digest.Verdict, tried bool) {
 	var (
@@ -32,7 +32,7 @@ func (s *Service) identify(k *digest.Doorkeeper, req *sip.Request, tn *contract.
 		ha1 = &entry.Secret
 	}
 	verdict = k.Judge(&c, &digest.Request{
-		Method: "INVITE", URI: req.Recipient.String(), CallID: req.CallID().Value(), CSeq: req.CSeq().SeqNo,
+		Method: string(req.Method), URI: req.Recipient.String(), CallID: req.CallID().Value(), CSeq: req.CSeq().SeqNo,
 		Scope: k.Scope(tn.Realm, source(req).Addr()),
 	}, ha1)
 	if verdict.Proved() {

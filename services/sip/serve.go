@@ -12,6 +12,7 @@ import (
 	"parley/internal/sipua"
 	"parley/internal/sipua/digest"
 	"parley/internal/voice"
+	"parley/services/sip/watch"
 )
 
 // ServeSIP implements sipua.Node.
@@ -30,8 +31,11 @@ func (s *Service) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 	case req.Method == sip.OPTIONS:
 		res := sip.NewResponseFromRequest(req, 200, "OK", nil)
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
+		res.AppendHeader(sip.NewHeader("Allow-Events", watch.Event))
 		tx.Respond(res)
-	case req.Method == sip.SUBSCRIBE, req.Method == sip.NOTIFY, req.Method == sip.PUBLISH: // no event package is here (RFC 6665 §4.2.1.1)
+	case req.Method == sip.SUBSCRIBE:
+		s.serveSubscribe(req, tx)
+	case req.Method == sip.NOTIFY, req.Method == sip.PUBLISH: // nobody is asked to tell us of anything (RFC 6665 §4.1.3)
 		tx.Respond(sip.NewResponseFromRequest(req, 489, "Bad Event", nil))
 	default:
 		res := sip.NewResponseFromRequest(req, 405, "Method Not Allowed", nil)
@@ -41,6 +45,10 @@ func (s *Service) ServeSIP(req *sip.Request, tx sipua.ServerTx) {
 }
 
 func (s *Service) serveWithin(req *sip.Request, tx sipua.ServerTx) {
+	if tx != nil && s.watch.Has(req) {
+		s.watch.Within(req, tx.Respond)
+		return
+	}
 	s.mu.Lock()
 	c := s.dialogs[req.CallID().Value()]
 	if c != nil && tx != nil && req.IsInvite() {

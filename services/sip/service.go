@@ -25,6 +25,7 @@ import (
 	"parley/internal/warm"
 	"parley/services/sip/room"
 	"parley/services/sip/trunk"
+	"parley/services/sip/watch"
 )
 
 // Names of the health checks.
@@ -69,6 +70,7 @@ type Service struct {
 	keys     *secure.Identity // who we are in handshakes
 	prompts  *prompt.Library
 	rooms    *room.Rooms
+	watch    *watch.Watcher
 
 	announcements *announcements
 	sender        sipua.Sender
@@ -167,6 +169,7 @@ func New(o Options) (*Service, error) {
 	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)
 	s.m = newMetrics(s, o.Registry)
 	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Registry: o.Registry, Log: o.Log})
+	s.watch = watch.New(watch.Options{World: (*watching)(s), Limits: watch.DefaultLimits(), Escape: userPart, Registry: o.Registry, Log: o.Log})
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
 }
@@ -201,6 +204,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	wg.Go(func() { s.trunks.Run(work) })
+	wg.Go(func() { s.follow(ctx) }) // whose last words the front door still carries
 	closeDoors, err := s.openDoors(work)
 	if err != nil {
 		return fmt.Errorf("sip: %w", err)
