@@ -82,6 +82,8 @@ const (
 	OptionPrefix          = "prefix"                    // of a trunk: leading digits of the numbers that go there
 	OptionReplacePrefix   = "replace-prefix"            // of a trunk: digits sent in place of the prefix, maybe none
 	OptionPriority        = "priority"                  // of a trunk, among those with the same prefix; lowest first
+	OptionAutoAnswer      = "auto-answer"               // false: the phone is not asked to answer by itself when a call is made for it
+	OptionCTIControl      = "sip-cti-control"           // talk: the phone answers when it is told to by NOTIFY
 	OptionContact         = "contact"                   //
 	OptionContactBackup   = "contact-backup"            // of a trunk: SIP URIs to try after contact, with commas between
 

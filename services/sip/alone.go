@@ -16,7 +16,7 @@ import (
 
 // answerAlone answers an offer of side s from what we can do ourselves.
 func (a *audio) answerAlone(s side, offer *sdp.Session, signalling netip.Addr, talking bool) ([]byte, error) {
-	e := &a.ends[s]
+	e := a.ends[s]
 	au, ok := offer.Audio()
 	if !ok {
 		return nil, errNoAudio
@@ -40,13 +40,13 @@ func (a *audio) answerAlone(s side, offer *sdp.Session, signalling netip.Addr, t
 
 // offerAlone offers side s what we can do ourselves.
 func (a *audio) offerAlone(s side, peer netip.Addr) ([]byte, error) {
-	e := &a.ends[s]
+	e := a.ends[s]
 	return a.propose(s, &sdp.Terms{Profile: e.profile(), Formats: e.author.Number(spoken), Direction: sdp.SendRecv, Reports: true}, peer)
 }
 
 // offerBeyond offers a place that is called from a route point what the caller can do, and what we can go between.
 func (a *audio) offerBeyond(peer netip.Addr) ([]byte, error) {
-	e, o := &a.ends[caller], &a.ends[callee]
+	e, o := a.ends[caller], a.ends[callee]
 	formats := e.agreed
 	if formats == nil { // his answer is still to come
 		formats = spoken
@@ -114,7 +114,7 @@ func (c *call) heardAlone(m sip.Message) error {
 
 // hearKeys looks for the keys of a caller at a route point in his sound, when his phone has no other way to send them.
 func (c *call) hearKeys() {
-	e := &c.audio.ends[caller]
+	e := c.audio.ends[caller]
 	e.leg.HearTones(c.desk != nil && e.agreed != nil && !slices.ContainsFunc(e.agreed, func(f sdp.Format) bool { return strings.EqualFold(f.Encoding, sdp.TelephoneEvent) }))
 }
 

@@ -55,7 +55,11 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 
 // answer passes the 2xx to the caller.
 func (c *call) answer(b *branch, e *early, res *sip.Response) {
-	if c.desk != nil {
+	switch {
+	case c.origin != nil:
+		c.originAnswered(b, e, res)
+		return
+	case c.solo():
 		c.takenBy(b, e, res)
 		return
 	}
@@ -81,7 +85,7 @@ func (c *call) answer(b *branch, e *early, res *sip.Response) {
 	}
 	c.rel.halt()
 	c.phase = answered
-	c.times.answer = c.w.now()
+	c.conv.times.answer = c.w.now()
 	defer c.show()
 	c.grant(caller, c.invite, out)
 	c.agreed(callee, res)
@@ -139,7 +143,7 @@ func (c *call) acked(s side, req *sip.Request) {
 			return
 		}
 	}
-	if c.taken && c.cfg.Silence > 0 {
+	if c.taken && c.cfg.Silence > 0 && s == caller && !c.borrowed {
 		c.audio.ends[caller].leg.Watch(c.cfg.Silence)
 	}
 	if c.phase == answered {

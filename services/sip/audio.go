@@ -28,6 +28,7 @@ type mediaLeg interface {
 	Listen(to sound.Sink) (stop func())
 	Told(dtmf.Digit)
 	HearTones(on bool)
+	Press(keys string) error
 	Watch(time.Duration)
 	Figures() quality.Figures
 	Close()
@@ -37,7 +38,7 @@ type mediaLeg interface {
 // about the leg towards it: what one side offers becomes an offer of ours to the other, and its answer one of ours. When the
 // media goes from phone to phone, descriptions pass as they are.
 type audio struct {
-	ends [2]end
+	ends [2]*end
 	host func(peer netip.Addr) (netip.Addr, error) // nil: the media goes directly from phone to phone
 	id   *secure.Identity
 	keep bool // a refused or repeated offer may follow; before the call is answered nothing is let go of
@@ -46,6 +47,7 @@ type audio struct {
 // end is one side.
 type end struct {
 	leg    mediaLeg // nil: the media goes directly
+	owner  *owner   // of the leg
 	author *sdp.Author
 	device device
 	keys   keys
@@ -98,14 +100,12 @@ func newAudio(callUUID string, id *secure.Identity) *audio {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(callUUID)) // never fails
 	n := h.Sum64() >> 3
-	a := &audio{id: id, keep: true}
-	a.ends[caller].author, a.ends[callee].author = sdp.NewAuthor(n), sdp.NewAuthor(n+1)
-	return a
+	return &audio{id: id, keep: true, ends: [2]*end{{author: sdp.NewAuthor(n)}, {author: sdp.NewAuthor(n + 1)}}}
 }
 
 // offer takes an offer of side from, and returns the one for the other side.
 func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) ([]byte, error) {
-	e, o := &a.ends[from], &a.ends[from.other()]
+	e, o := a.ends[from], a.ends[from.other()]
 	e.before = &past{said: e.said, asked: e.asked, holds: e.holds}
 	e.before.other.ours, e.before.other.told, e.before.other.sent = o.ours, o.told, o.sent
 	if !a.through() {
@@ -134,7 +134,7 @@ func (a *audio) offer(from side, s *sdp.Session, peer netip.Addr, talking bool) 
 
 // propose writes an offer of ours to side s.
 func (a *audio) propose(s side, t *sdp.Terms, peer netip.Addr) ([]byte, error) {
-	e := &a.ends[s]
+	e := a.ends[s]
 	if err := a.place(e, t, peer); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (e *end) hear(s *sdp.Session, talking bool) {
 // answer takes the answer of side from to the last offer of ours, and returns the one for the other side, whose offer that
 // was.
 func (a *audio) answer(from side, s *sdp.Session, signalling [2]netip.Addr, talking bool) ([]byte, error) {
-	e, o := &a.ends[from], &a.ends[from.other()]
+	e, o := a.ends[from], a.ends[from.other()]
 	if !a.through() {
 		e.hear(s, talking)
 		o.sent = o.author.Forward(s)
@@ -191,7 +191,7 @@ func (a *audio) answer(from side, s *sdp.Session, signalling [2]netip.Addr, talk
 
 // reply answers an offer of side s, and sets its leg up for it.
 func (a *audio) reply(s side, offer *sdp.Session, t sdp.Terms, signalling netip.Addr) ([]byte, error) {
-	e := &a.ends[s]
+	e := a.ends[s]
 	au, ok := offer.Audio()
 	if !ok {
 		return nil, errNoAudio
@@ -217,7 +217,7 @@ func (a *audio) reply(s side, offer *sdp.Session, t sdp.Terms, signalling netip.
 
 // take takes the answer of a side to an offer of ours, and sets its leg up.
 func (a *audio) take(from side, s *sdp.Session, signalling netip.Addr, talking bool) (*sdp.Taken, error) {
-	e := &a.ends[from]
+	e := a.ends[from]
 	au, ok := s.Audio()
 	if !a.through() || !ok {
 		e.hear(s, talking)
@@ -274,7 +274,7 @@ const audioPacket = 20 * time.Millisecond
 
 // repeated answers an offer of side s that says what the side said before.
 func (a *audio) repeated(s side, offer *sdp.Session, signalling netip.Addr) ([]byte, error) {
-	e := &a.ends[s]
+	e := a.ends[s]
 	if !a.through() || e.agreed == nil {
 		return e.sent, nil
 	}
@@ -285,7 +285,7 @@ func (a *audio) repeated(s side, offer *sdp.Session, signalling netip.Addr) ([]b
 
 // again offers side s what it has already; with news, what the other side says now.
 func (a *audio) again(s side, news bool, signalling netip.Addr) ([]byte, error) {
-	e, o := &a.ends[s], &a.ends[s.other()]
+	e, o := a.ends[s], a.ends[s.other()]
 	if !a.through() || e.agreed == nil || news && !o.said.known {
 		return e.sent, nil
 	}
@@ -309,7 +309,7 @@ func (a *audio) same(from side, body []byte) bool {
 
 // undo takes back what side s offered, since the offer was refused and the session stays as it was (RFC 3261 §14.1).
 func (a *audio) undo(s side) {
-	e, o := &a.ends[s], &a.ends[s.other()]
+	e, o := a.ends[s], a.ends[s.other()]
 	if b := e.before; b != nil && b.said.known {
 		e.said, e.asked, e.holds = b.said, b.asked, b.holds
 		o.ours, o.told, o.sent = b.other.ours, b.other.told, b.other.sent
@@ -320,7 +320,7 @@ func (a *audio) undo(s side) {
 // restart is the beginning of an attempt: what was agreed with a phone that did not answer concerns no other.
 func (a *audio) restart() {
 	if a != nil {
-		e := &a.ends[callee]
+		e := a.ends[callee]
 		e.author.Restart()
 		e.keys.forget()
 		e.keys, e.said, e.ours, e.agreed, e.told, e.sent = keys{shook: e.keys.shook}, said{}, nil, nil, sdp.Terms{}, nil
@@ -334,7 +334,7 @@ func (a *audio) compact() {
 	}
 	a.keep = false
 	for s := range a.ends {
-		e := &a.ends[s]
+		e := a.ends[s]
 		e.before, e.asked = nil, nil
 	}
 }
@@ -405,13 +405,8 @@ func (c *call) openAudio(from side, s *sdp.Session, offer bool) error {
 	if c.audio.through() || !first && !offer || c.mayGoDirectly(from, s) {
 		return nil
 	}
-	legs, host, err := c.w.mediaLegs(func() { c.must(c.silent) }, func(key byte) { c.post(func() { c.key(key) }) })
-	if err != nil || legs[caller] == nil {
+	if err := c.openLegs(); err != nil || !c.audio.through() {
 		return err
-	}
-	c.audio.host = host
-	for s, l := range legs {
-		c.audio.ends[s].leg = l
 	}
 	c.listen()
 	if c.phase == talking {
@@ -428,17 +423,21 @@ func (c *call) silent() {
 // watchAudio begins to look for silence, once both sides know where to send.
 func (c *call) watchAudio() {
 	if c.audio != nil && c.audio.through() && c.cfg.Silence > 0 {
-		for s := range c.audio.ends {
-			c.audio.ends[s].leg.Watch(c.cfg.Silence)
+		for _, e := range c.audio.ends {
+			if e.leg != nil {
+				e.leg.Watch(c.cfg.Silence)
+			}
 		}
 	}
 }
 
 func (c *call) closeAudio() {
 	if c.audio != nil && c.audio.through() {
-		for s := range c.audio.ends {
-			c.audio.ends[s].leg.Close()
-			c.audio.ends[s].keys.forget()
+		for s, e := range c.audio.ends {
+			if e.leg != nil && !(c.borrowed && side(s) == caller) {
+				e.leg.Close()
+				e.keys.forget()
+			}
 		}
 	}
 }

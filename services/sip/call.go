@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -68,11 +67,13 @@ func (p *party) way() string {
 
 // call is one call. After it was made its fields belong to its mailbox.
 type call struct {
-	mailbox
-	w   world
-	cfg *Config
+	*mailbox // shared by all calls of a conversation, and of those it came from
+	w        world
+	cfg      *Config
 
-	id      identity
+	id      identity      // of this call alone, for what is named after it: dialogs, participants of a room
+	conv    *conversation // what its events are about
+	as      [2]*standing  // how a side appears there, when that is not who called and who was called
 	from    party
 	dialled string
 	domain  string // SIP domain of the tenant, for From and To
@@ -118,17 +119,26 @@ type call struct {
 	renewals [2]*renewal
 	pending  int // requests of ours without final response
 
-	seq   uint64
 	rings string // DN that EventRinging was published for; "" = none
-	times struct{ start, ring, answer time.Time }
-	left  bool // out of the tables
+	left  bool   // out of the tables
 
-	inRoom  bool          // its parties are in a conference
-	desk    *desk         // the route point it is at; nil = none
-	queue   string        // the route point it was at last
-	waited  time.Duration // at route points
-	taken   bool          // the caller was answered there, and has nobody to talk to yet
-	awaited bool          // his ACK has the answer to an offer of ours
+	origin     *origin   // a side is being called for whom a call is made; nil = none
+	borrowed   bool      // the caller's side is one of about, which it consults about
+	about      *call     // of a consultation: the call it is about
+	consult    *call     // the consultation about this call; nil = none
+	parked     [2]bool   // the side put the other one on hold, by a request
+	muted      [2]func() // ends the silence that stands for what the side says; nil = it is heard
+	made       int       // legs made so far
+	returns    []func()  // gives back the places of parties at their trunks
+	tone       func()    // ends the ring-back that one hears for whom a place is called; nil = there is none
+	by         *by       // who brought in the one who is called; nil = who calls
+	joinedFrom string    // ConnID it had before it was merged into its conversation
+	dissolved  bool      // its parties are in another call now, and so is its record
+
+	inRoom  bool  // its parties are in a conference
+	desk    *desk // the route point it is at; nil = none
+	taken   bool  // the caller was answered there, and has nobody to talk to yet
+	awaited bool  // his ACK has the answer to an offer of ours
 
 	hearing hearing
 	view    atomic.Pointer[contract.LiveCall]
@@ -155,7 +165,7 @@ type outcome struct {
 
 // begin routes the call.
 func (c *call) begin() {
-	c.times.start = c.w.now()
+	c.converse()
 	c.rel = newAnnouncer(c.invite, c.w.id())
 	c.device = c.callerDevice(string(sourceTransport(c.invite)))
 	if c.offered = isSDP(c.invite); !c.offered {
@@ -205,8 +215,8 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 	case contract.RouteDevice:
 		c.callDevice()
 	case contract.RouteTrunk:
-		if c.id.kind == voice.CallInternal {
-			c.id.kind = voice.CallOutbound
+		if c.conv.id.kind == voice.CallInternal {
+			c.conv.id.kind = voice.CallOutbound
 		}
 		c.leaveByTrunk(plan.Trunks)
 	case contract.RoutePoint:
@@ -253,7 +263,7 @@ func (o outcome) orElse(status int, reason string) outcome {
 // unreached ends an attempt that nobody answered: the call goes on to number, or fails.
 func (c *call) unreached(o outcome, number string, state voice.CallState) {
 	c.stopNoAnswer()
-	if number == "" || c.forwards >= c.cfg.MaxForwards {
+	if number == "" || c.forwards >= c.cfg.MaxForwards || c.origin != nil {
 		c.noWay(o)
 		return
 	}
@@ -271,7 +281,17 @@ func (c *call) fail(o outcome) {
 	if c.phase >= answered {
 		return
 	}
-	if c.taken {
+	switch {
+	case c.origin != nil:
+		c.notMade(o)
+		return
+	case c.about != nil:
+		c.notConsulted(o)
+		return
+	case c.taken:
+		if c.desk == nil {
+			c.busyTone(o)
+		}
 		c.hangUp(o.reason, "system", outcome{status: 200, as: cmp.Or(o.as, outcomeOf(o.status, c.late, false))})
 		return
 	}
@@ -332,6 +352,7 @@ func (c *call) abandon(reason string) {
 	}
 	c.stopNoAnswer()
 	o := outcome{status: 487, reason: "the caller gave up", as: voice.OutcomeAbandoned}
+	c.endConsult("the caller gave up")
 	if c.taken {
 		o.status = 200
 	} else {
@@ -357,8 +378,12 @@ func (c *call) finish(o outcome, by string) {
 	if c.from.leave != nil {
 		c.from.leave()
 	}
-	for _, l := range c.legs {
-		if l != nil {
+	for _, back := range c.returns {
+		back()
+	}
+	c.returns = nil
+	for s, l := range c.legs {
+		if l != nil && !(c.borrowed && side(s) == caller) {
 			l.timer.halt()
 		}
 	}
@@ -368,10 +393,16 @@ func (c *call) finish(o outcome, by string) {
 	if c.inRoom {
 		c.leaveRoom()
 	}
+	c.unmute(caller)
+	c.unmute(callee)
 	c.closeAudio()
 	c.tellVoice(true)
 	c.life()
-	c.w.record(c.cdr(o, by))
+	if c.leaveConversation() {
+		c.w.record(c.cdr(o, by))
+	} else {
+		c.conv.thinned()
+	}
 	c.leave()
 }
 
@@ -385,7 +416,11 @@ func (c *call) leave() {
 	for _, b := range c.branches {
 		c.w.shut(b.leg.callID)
 	}
-	c.w.shut(c.legs[caller].callID)
+	for s, l := range c.legs {
+		if l != nil && !(c.borrowed && side(s) == caller) {
+			c.w.shut(l.callID)
+		}
+	}
 	// The transaction of our INVITE holds the call for half a minute more, for a 2xx that comes again.
 	c.branches, c.offer, c.invite, c.tx, c.audio = nil, nil, nil, nil, nil
 	c.view.Store(nil)
@@ -394,18 +429,20 @@ func (c *call) leave() {
 
 // settle lets go of what a call that talks does not need any more, since most of its life is still to come.
 func (c *call) settle() {
-	var won *branch
+	var kept []*branch
 	for _, b := range c.branches {
-		if b.leg != c.legs[callee] {
+		if b.leg != c.legs[callee] && b.leg != c.legs[caller] {
 			c.w.shut(b.leg.callID)
 		} else {
-			won = b
+			kept = append(kept, b)
 			b.earlies, b.tx = []*early{{leg: b.leg}}, nil // another phone beyond the one that answered may do so, too
 		}
 	}
-	c.branches = []*branch{won}
+	c.branches = kept
 	for _, l := range c.legs {
-		l.compact()
+		if l != nil {
+			l.compact()
+		}
 	}
 	c.audio.compact()
 	c.invite, c.tx, c.shown, c.rel, c.best, c.trunks, c.diverted = nil, nil, nil, announcer{}, outcome{}, nil, nil

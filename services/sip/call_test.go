@@ -546,7 +546,7 @@ func TestNothingOfThePhoneIsSeen(t *testing.T) {
 func TestMethodsThatAreNotHere(t *testing.T) {
 	s := newStage(t)
 	s.talk()
-	for method, want := range map[string]int{"REFER": 405, "SUBSCRIBE": 489, "NOTIFY": 489, "PRACK": 481, "OPTIONS": 200} {
+	for method, want := range map[string]int{"REFER": 400, "PUBLISH": 405, "SUBSCRIBE": 489, "NOTIFY": 489, "PRACK": 481, "OPTIONS": 200} {
 		if in := s.callerSays(method, 2, ""); in.last.StatusCode != want {
 			t.Errorf("%s within a call got %d, want %d", method, in.last.StatusCode, want)
 		}

@@ -23,7 +23,7 @@ func (c *call) joinRoom(req *contract.JoinConferenceRequest) error {
 		return voice.Errorf(voice.ErrConflict, "call %s is in a conference already; take it out first", c.id.uuid)
 	case c.desk != nil && (c.desk.ending || c.desk.route != nil):
 		return voice.Errorf(voice.ErrConflict, "call %s leaves its route point just now", c.id.uuid)
-	case c.phase != talking && !(c.desk != nil && c.taken):
+	case c.phase == over, c.phase != talking && !c.taken:
 		return voice.Errorf(voice.ErrConflict, "call %s is %s; a call enters a conference once it is answered", c.id.uuid, c.phase)
 	case c.audio == nil || !c.audio.through():
 		return voice.Errorf(voice.ErrConflict, "the audio of call %s goes from phone to phone and not through this node (media.mode)", c.id.uuid)
@@ -54,10 +54,10 @@ func (c *call) joinRoom(req *contract.JoinConferenceRequest) error {
 
 // roomEntry is a side as a participant.
 func (c *call) roomEntry(s side, req *contract.JoinConferenceRequest) room.Entry {
-	e := room.Entry{Tenant: c.id.tenant, Room: req.Room, ID: c.id.uuid, CallUUID: c.id.uuid, Number: c.from.shown, Role: req.Role, Of: req.Of,
+	e := room.Entry{Tenant: c.id.tenant, Room: req.Room, ID: c.id.uuid, CallUUID: c.id.uuid, Number: c.standing(s).dn, Role: req.Role, Of: req.Of,
 		Muted: req.Muted, Deaf: req.Deaf, Gain: req.Gain, Quiet: req.Quiet, Voice: c.audio.ends[s].leg}
 	if s == callee {
-		e.ID, e.Number = contract.CalleeOf(c.id.uuid), c.rings
+		e.ID = contract.CalleeOf(c.id.uuid)
 	}
 	if f := c.audio.ends[s].agreed; len(f) > 0 && strings.EqualFold(f[0].Encoding, "G722") {
 		e.Rate = sound.Wide

@@ -79,7 +79,7 @@ func (c *call) facing(b *branch) {
 	c.hosts[callee] = b.host
 	c.calledDevice = b.device
 	if c.audio != nil {
-		e := &c.audio.ends[callee]
+		e := c.audio.ends[callee]
 		e.device = b.device
 		if b.offered != nil {
 			e.ours = b.offered

@@ -24,6 +24,7 @@ type fakeLegs [2]struct {
 	key     func(byte)        // is told of keys in signalling
 	tones   bool              // keys are looked for in the sound
 	ears    int               // who listen
+	nth     int               // of the legs opened
 }
 
 type fakeLeg struct {
@@ -31,16 +32,21 @@ type fakeLeg struct {
 	s   side
 }
 
+func (l fakeLeg) number() int                   { return l.all[l.s].nth + 1 }
+func (l fakeLeg) Press(string) error            { return nil }
 func (l fakeLeg) Agree(a media.Agreement) error { l.all[l.s].agreed = a; return nil }
-func (l fakeLeg) Ports() (rtp, rtcp uint16)     { return 20000 + 2*uint16(l.s), 20001 + 2*uint16(l.s) }
-func (l fakeLeg) Watch(d time.Duration)         { l.all[l.s].watched = d }
-func (l fakeLeg) Figures() quality.Figures      { return l.all[l.s].figures }
-func (l fakeLeg) Told(d dtmf.Digit)             { l.all[l.s].key(d.Key) }
-func (l fakeLeg) HearTones(on bool)             { l.all[l.s].tones = on }
+func (l fakeLeg) Ports() (rtp, rtcp uint16) {
+	return 20000 + 2*uint16(l.all[l.s].nth), 20001 + 2*uint16(l.all[l.s].nth)
+}
+func (l fakeLeg) Watch(d time.Duration)    { l.all[l.s].watched = d }
+func (l fakeLeg) Figures() quality.Figures { return l.all[l.s].figures }
+func (l fakeLeg) Told(d dtmf.Digit)        { l.all[l.s].key(d.Key) }
+func (l fakeLeg) HearTones(on bool)        { l.all[l.s].tones = on }
 func (l fakeLeg) Play(src sound.Source, done func(error)) func() {
 	what := "music"
 	switch p := src.(type) {
 	case *stageSound:
+		p.leg = l.number()
 		return p.begin(done)
 	case *play.Player:
 	default:

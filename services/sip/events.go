@@ -12,21 +12,17 @@ const server = "sip"
 //
 // A party beyond a trunk is no DN of ours and has no events.
 func (c *call) publish(name voice.EventName, s side, state voice.CallState, more func(*voice.CallEvent)) {
-	if s == caller && c.from.outside() {
+	me, other := c.standing(s), c.standing(s.other())
+	if s == caller && me.outside {
 		return
 	}
-	c.seq++
 	e := c.event(name, state)
-	there := c.dialled
-	if c.rings != "" {
-		there = c.rings
-	}
+	e.ThisDN, e.ThisDNRole, e.ThisQueue = me.dn, me.role, me.queue
 	if s == caller {
-		e.ThisDN, e.ThisDNRole, e.ThisTrunk = c.from.shown, voice.RoleOrigination, c.from.trunk
-		e.OtherDN, e.OtherDNRole = there, voice.RoleDestination
-	} else {
-		e.ThisDN, e.ThisDNRole, e.ThisQueue = there, voice.RoleDestination, c.queue
-		e.OtherDN, e.OtherDNRole = c.from.shown, voice.RoleOrigination
+		e.ThisTrunk = me.trunk
+	}
+	if !(c.inRoom && len(c.conv.calls) > 1) && !other.hidden && (other.dn != "" || s == callee) { // among more than two the other one is not one
+		e.OtherDN, e.OtherDNRole = other.dn, other.role
 	}
 	if more != nil {
 		more(e)
@@ -34,22 +30,30 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 	c.w.publish(e)
 }
 
-// event is what all events of the call have in common.
+// event is what all events of the conversation have in common; it takes the next number.
 func (c *call) event(name voice.EventName, state voice.CallState) *voice.CallEvent {
-	return &voice.CallEvent{
-		ID: name, Server: server, ConnID: c.id.conn, CallID: c.id.number, CallUUID: c.id.uuid, CallThreadID: c.id.uuid,
-		CallType: c.id.kind, CallState: state, ANI: c.from.shown, DNIS: c.dialled,
-		Tenant: c.id.tenant, Seq: c.seq, Time: c.w.now(), Node: c.id.node,
+	v := c.conv
+	v.seq++
+	e := &voice.CallEvent{
+		ID: name, Server: server, ConnID: v.id.conn, CallID: v.id.number, CallUUID: v.id.uuid, CallThreadID: v.thread,
+		CallType: v.id.kind, CallState: state, ANI: v.caller.shown, DNIS: v.dialled, PreviousConnID: v.previous,
+		UserData: v.data, UserDataVersion: v.version,
+		Tenant: v.id.tenant, Seq: v.seq, Time: c.w.now(), Node: v.id.node,
 	}
+	if r := v.request; r != nil {
+		e.ReferenceID, e.Reasons = r.ReferenceID, r.Reasons
+	}
+	return e
 }
 
-// cdr is the record of the call, made once when it ends.
+// cdr is the record of the conversation, made once when it ends. c is the call that carried it last.
 func (c *call) cdr(o outcome, by string) *voice.CDR {
+	v := c.conv
 	r := &voice.CDR{
-		CallUUID: c.id.uuid, ThreadID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind,
-		Caller: c.from.shown, CallerName: c.from.display, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(), Dialled: c.dialled, Answered: c.rings,
-		Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer, End: c.w.now().UTC(),
-		Status: o.status, EndedBy: by, Reason: o.reason, SIPCallID: c.legs[caller].callID, Events: c.seq,
+		CallUUID: v.id.uuid, ThreadID: v.thread, Tenant: v.id.tenant, Node: v.id.node, Type: v.id.kind,
+		Caller: v.caller.shown, CallerName: v.caller.display, TrunkIn: v.caller.trunk, TrunkOut: c.trunkOut(), Dialled: v.dialled, Answered: c.rings,
+		Start: v.times.start.UTC(), Ringing: v.times.ring, Answer: v.times.answer, End: c.w.now().UTC(),
+		Status: o.status, EndedBy: by, Reason: o.reason, SIPCallID: v.sipID, Events: v.seq,
 	}
 	if !r.Ringing.IsZero() {
 		r.Ringing = r.Ringing.UTC()
@@ -57,11 +61,11 @@ func (c *call) cdr(o outcome, by string) *voice.CDR {
 	if !r.Answer.IsZero() {
 		r.Answer, r.Talk = r.Answer.UTC(), r.End.Sub(r.Answer)
 	}
-	if r.Answered == "" && r.TrunkOut != "" {
+	if r.Answered == "" && r.TrunkOut != "" && c.plan != nil {
 		r.Answered = c.plan.Number
 	}
 	r.CallerMedia, r.CalleeMedia = c.mediaOf(caller), c.mediaOf(callee)
-	r.Outcome = outcomeOf(o.status, c.late, !c.times.answer.IsZero())
+	r.Outcome = outcomeOf(o.status, c.late, !v.times.answer.IsZero())
 	c.queueRecord(r, o)
 	return r
 }

@@ -65,7 +65,7 @@ func (c *call) patience(d time.Duration) {
 
 // start sends the INVITE to one contact.
 func (c *call) start(to *contract.Binding, by string) {
-	b := &branch{trunk: by, attempt: c.current, leg: &leg{callID: c.legID(len(c.branches) + 1), tag: c.w.id(), contact: c.contact}}
+	b := &branch{trunk: by, attempt: c.current, leg: &leg{callID: c.legID(), tag: c.w.id(), contact: c.contact}}
 	if by != "" {
 		b.exit, b.hop = c.exit, c.hop
 	}
@@ -89,9 +89,9 @@ func (c *call) start(to *contract.Binding, by string) {
 	number, domain := c.seenBy(b)
 	b.leg.local = c.callerAddress(b.fromUser(number), domain, b.leg.tag)
 	b.leg.remote = "<sip:" + userPart(c.calledNumber(b)) + "@" + domain + ">"
-	req := b.leg.request(sip.INVITE, c.w.id(), hopsLeft(c.invite))
+	req := b.leg.request(sip.INVITE, c.w.id(), c.hops())
 	b.seq, b.origin = b.leg.seq, *b.leg
-	passRequest(c.invite, req)
+	c.passOn(req)
 	req.AppendHeader(sip.NewHeader("Supported", c.extensions()))
 	c.askTimer(b.leg, req)
 	for _, n := range c.diverted {
@@ -164,7 +164,7 @@ func (c *call) again(b *branch, change func(*sip.Request)) bool {
 // extensions are the option tags that a phone which is called may use. A reliable response may hold an offer only if the caller
 // can hear it reliably, and one at a time: see [announcer].
 func (c *call) extensions() string {
-	if c.offered || c.desk != nil || c.rel.bodies && c.contacts == 1 {
+	if c.offered || c.solo() || c.origin != nil || c.rel.bodies && c.contacts == 1 {
 		return tagTimer + ", " + tagReliable
 	}
 	return tagTimer

@@ -35,6 +35,21 @@ func pass(from, to sip.Message, names ...string) {
 	}
 }
 
+// passOn copies what of the caller's INVITE concerns the places called, if there is one still.
+func (c *call) passOn(req *sip.Request) {
+	if c.invite != nil {
+		passRequest(c.invite, req)
+	}
+}
+
+// hops is the Max-Forwards of an INVITE for a place that is called.
+func (c *call) hops() int {
+	if c.invite == nil {
+		return maxHops
+	}
+	return hopsLeft(c.invite)
+}
+
 func passRequest(from, to *sip.Request) { pass(from, to, passed.request...) }
 
 // passResponse copies what goes on. A Warning names the host that warns (RFC 3261 §20.43), which is nobody's business.
@@ -111,6 +126,9 @@ func (c *call) callerAddress(number, domain, tag string) string {
 
 // private tells whether the caller does not want to be shown: he asks for it, or writes the From of those who do (RFC 3323 §4.1.1.3).
 func (c *call) private() bool {
+	if c.invite == nil { // he has shown himself by now, or is called for whom a call is made
+		return false
+	}
 	if strings.EqualFold(c.invite.From().Address.Host, "anonymous.invalid") {
 		return true
 	}

@@ -8,7 +8,7 @@ import (
 // onward is what the other side of from is told about the direction of audio. Whoever is on hold hears music of ours unless the
 // holder's device is configured otherwise, so we send even where the holder sends nothing.
 func (a *audio) onward(from side) sdp.Direction {
-	e := &a.ends[from]
+	e := a.ends[from]
 	if !e.holds {
 		return e.said.dir
 	}
@@ -28,8 +28,12 @@ func (c *call) music() {
 		return
 	}
 	for _, s := range []side{caller, callee} {
-		e, holder := &a.ends[s], &a.ends[s.other()]
-		wanted := c.phase != over && !c.inRoom && holder.holds && holder.device.hold == voice.HoldMusic && e.agreed != nil && e.said.dir.Receives()
+		e, holder := a.ends[s], a.ends[s.other()]
+		if e.leg == nil || c.borrowed && s == caller {
+			continue
+		}
+		held := holder.holds && holder.device.hold == voice.HoldMusic || c.parked[s.other()]
+		wanted := c.phase != over && !c.inRoom && held && e.agreed != nil && e.said.dir.Receives()
 		switch {
 		case wanted && e.stop == nil:
 			if src := c.w.holdMusic(c.id.tenant); src != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,16 @@ type stage struct {
 	keep    bool // whether what is taped was to be kept
 	slow    bool // other services answer when the test says, see waits
 	waits   []func()
+
+	known   sync.Mutex // guards calls, which a call may add to
+	calls   []*call    // there are now, and were
+	made    int     // beside the first
+	opened  int     // legs
+	several bool    // sounds are played by several legs
+	answers []*contract.RequestAnswer
+	extra   []*fakeLegs
+	merging sync.WaitGroup
+	mergers sync.Mutex
 	counts  map[counted]int
 }
 
@@ -226,17 +237,73 @@ func (s *stage) route(*contract.Binding) (string, netip.Addr) {
 	return "<sip:token@node.parley.invalid;lr>", netip.MustParseAddr("192.0.2.1")
 }
 
-// mediaLegs gives legs only if the test brought some: else what is said about audio is carried as it is.
-func (s *stage) mediaLegs(_ func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
+// mediaLeg gives a leg only if the test brought some: else what is said about audio is carried as it is. The first is that of
+// the caller, the second that of whom he calls.
+func (s *stage) mediaLeg(h legHooks) (mediaLeg, func(netip.Addr) (netip.Addr, error), error) {
 	if s.legs == nil {
-		return legs, nil, nil
+		return nil, nil, nil
 	}
-	for i, name := range []string{"1001", "callee"} {
-		s.legs[i].plays = func(what string) { s.line("node", name, what) }
+	n := s.opened
+	s.opened++
+	all, i := s.legs, side(n%2)
+	if n > 1 {
+		if i == caller {
+			s.extra = append(s.extra, &fakeLegs{})
+		}
+		all = s.extra[n/2-1]
 	}
-	s.press, s.legs[caller].key = key, key
-	legs = [2]mediaLeg{fakeLeg{s.legs, caller}, fakeLeg{s.legs, callee}}
-	return legs, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
+	name := [...]string{"1001", "callee", "leg 3", "leg 4", "leg 5", "leg 6", "leg 7", "leg 8"}[min(n, 7)]
+	all[i].plays = func(what string) { s.line("node", name, what) }
+	all[i].key, all[i].nth = h.key, n
+	if i == caller && n == 0 {
+		s.press = h.key
+	}
+	return fakeLeg{all, i}, func(netip.Addr) (netip.Addr, error) { return netip.MustParseAddr("192.0.2.5"), nil }, nil
+}
+
+func (s *stage) join(a, b mediaLeg) {
+	if s.opened > 2 {
+		s.line("node", "node", fmt.Sprintf("joins leg %d and leg %d", a.(fakeLeg).number(), b.(fakeLeg).number()))
+	}
+}
+
+func (s *stage) part(l mediaLeg) {
+	s.line("node", "node", fmt.Sprintf("parts leg %d", l.(fakeLeg).number()))
+}
+
+func (s *stage) merge(into, from *mailbox, then func()) {
+	s.merging.Add(1)
+	go func() {
+		defer s.merging.Done()
+		merge(&s.mergers, into, from, then)
+	}()
+}
+
+func (s *stage) named(_, name string) *call {
+	for _, c := range s.calls {
+		if c.phase != over && (c.conv.id.conn == name || c.conv.id.uuid == name) {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *stage) rename(*call)                                        {}
+func (s *stage) changeRoom(r contract.ChangeConferenceRequest) error { return s.rooms.Change(r) }
+func (s *stage) autoAnswers(string, string) bool                     { return true }
+func (s *stage) talks(_, number string) bool                         { return number == "1002" }
+
+func (s *stage) inDialog(callID string) *call { return s.dialogs[callID] }
+
+func (s *stage) more(c *call) (*call, error) {
+	n := &call{mailbox: c.mailbox, w: s, cfg: c.cfg, domain: c.domain, contact: c.contact}
+	s.made++
+	n.id = c.id
+	n.id.uuid, n.id.conn, n.id.number = fmt.Sprintf("u%d", s.made+1), fmt.Sprintf("c%d", s.made+1), uint64(s.made+1)
+	s.known.Lock()
+	s.calls = append(s.calls, n)
+	s.known.Unlock()
+	return n, nil
 }
 
 func (s *stage) heard(e *voice.QualityEvent) { s.voices = append(s.voices, e) }
@@ -271,6 +338,9 @@ func (s *stage) publish(e *voice.CallEvent) {
 		out += " ThirdPartyDN=" + e.ThirdPartyDN
 	}
 	out += routingOf(e)
+	if s.several {
+		out += callingOf(e)
+	}
 	s.line("node", "CALLS", out)
 }
 
@@ -337,11 +407,12 @@ func (s *stage) call(number string, headers ...string) *incoming {
 	if s.config != nil {
 		s.config(&cfg)
 	}
-	s.c = &call{w: s, cfg: &cfg, from: party{number: "1001", shown: "1001"}, dialled: number, domain: "demo.local",
+	s.c = &call{mailbox: &mailbox{}, w: s, cfg: &cfg, from: party{number: "1001", shown: "1001"}, dialled: number, domain: "demo.local",
 		contact: "<sip:node@192.0.2.5>", invite: in.req, tx: in, id: identity{uuid: "u1", conn: "c1", number: 1, tenant: "demo", node: "n1", kind: voice.CallInternal}}
 	s.c.legs[caller] = answering(in.req, "node-tag", s.c.contact)
 	s.c.hosts[caller] = netip.MustParseAddr("192.0.2.9")
 	s.dialogs["call-a"] = s.c
+	s.calls = append(s.calls, s.c)
 	s.c.must(s.c.begin)
 	s.settle()
 	return in
@@ -476,18 +547,27 @@ func (s *stage) pass(d time.Duration) {
 // settle waits until the call has done all it can.
 func (s *stage) settle() {
 	for busy := true; busy; runtime.Gosched() {
-		s.c.mu.Lock()
-		busy = s.c.busy
-		s.c.mu.Unlock()
+		s.merging.Wait()
+		busy = false
+		s.known.Lock()
+		calls := s.calls
+		s.known.Unlock()
+		for _, c := range calls {
+			c.mu.Lock()
+			busy = busy || c.busy
+			c.mu.Unlock()
+		}
 	}
 }
 
 // holds checks what is true of every call that is over: one record, events numbered without holes, nothing left behind.
 func (s *stage) holds() {
 	s.t.Helper()
-	for i, e := range s.events {
-		if e.Seq != uint64(i+1) {
-			s.t.Errorf("event %d has the number %d", i+1, e.Seq)
+	events := map[string]uint64{}
+	for _, e := range s.events {
+		events[e.CallUUID]++
+		if e.Seq != events[e.CallUUID] {
+			s.t.Errorf("event %d of %s has the number %d", events[e.CallUUID], e.CallUUID, e.Seq)
 		}
 		checkEvent(s.t, e)
 	}
@@ -496,10 +576,13 @@ func (s *stage) holds() {
 			s.t.Errorf("%s of %s got no final answer", in.req.Method, in.from)
 		}
 	}
-	if len(s.records) != 1 {
-		s.t.Errorf("%d records, want 1", len(s.records))
-	} else if s.records[0].Events != uint64(len(s.events)) {
-		s.t.Errorf("the record knows of %d events, there were %d", s.records[0].Events, len(s.events))
+	if len(s.records) != max(1, len(events)) {
+		s.t.Errorf("%d records, want %d", len(s.records), max(1, len(events)))
+	}
+	for _, r := range s.records {
+		if r.Events != events[r.CallUUID] {
+			s.t.Errorf("the record of %s knows of %d events, there were %d", r.CallUUID, r.Events, events[r.CallUUID])
+		}
 	}
 	if !s.over || len(s.dialogs) != 0 {
 		s.t.Errorf("the call is still there: %d dialogs, %d requests under way", len(s.dialogs), s.c.pending)

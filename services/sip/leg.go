@@ -32,9 +32,12 @@ type leg struct {
 	proof   *trunk.Proof // of who we are, to a trunk that asks
 }
 
-// legID is the Call-ID of the nth leg that a call makes. It begins with the call's UUID, by which the front doors find the
+// legID is the Call-ID of the next leg that a call makes. It begins with the call's UUID, by which the front doors find the
 // messages of a call again.
-func (c *call) legID(n int) string { return c.id.uuid + "." + strconv.Itoa(n) + "@" + nodeHost }
+func (c *call) legID() string {
+	c.made++
+	return c.id.uuid + "." + strconv.Itoa(c.made) + "@" + nodeHost
+}
 
 // answering makes the leg of an INVITE that came (§12.1.1).
 func answering(req *sip.Request, tag, contact string) *leg {

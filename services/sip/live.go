@@ -21,9 +21,9 @@ func (p phase) String() string {
 // show leaves a picture of the call for those who look from outside its mailbox.
 func (c *call) show() {
 	v := &contract.LiveCall{
-		CallUUID: c.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.id.kind.String(), State: c.phase.String(),
+		CallUUID: c.conv.id.uuid, Tenant: c.id.tenant, Node: c.id.node, Type: c.conv.id.kind.String(), State: c.phase.String(),
 		Caller: c.from.shown, Dialled: c.dialled, Callee: c.rings, TrunkIn: c.from.trunk, TrunkOut: c.trunkOut(),
-		SIPCallID: c.legs[caller].callID, Start: c.times.start.UTC(), Ringing: c.times.ring, Answer: c.times.answer,
+		SIPCallID: c.conv.sipID, Start: c.conv.times.start.UTC(), Ringing: c.conv.times.ring, Answer: c.conv.times.answer,
 		CallerMOS: c.hearing.mos[caller], CalleeMOS: c.hearing.mos[callee],
 	}
 	c.queueView(v)
@@ -78,21 +78,21 @@ func (s *Service) Calls(_ context.Context, req contract.CallsRequest) (contract.
 
 // HangUp serves contract.HangUp.
 func (s *Service) HangUp(_ context.Context, req contract.HangUpRequest) (struct{}, error) {
-	for _, c := range s.all() {
-		if c.id.uuid != req.CallUUID || c.id.tenant != req.Tenant {
-			continue
-		}
-		c.must(func() {
-			why := "ended by " + clean(req.By)
-			if c.phase < answered {
-				c.fail(outcome{status: 480, reason: why})
-			} else {
-				c.hangUp(why, "system", outcome{status: 200})
-			}
-		})
-		return struct{}{}, nil
+	c := s.find(req.Tenant, req.CallUUID, "")
+	if c == nil {
+		return struct{}{}, voice.Errorf(voice.ErrNotFound, "this node has no call %.64s in progress", req.CallUUID)
 	}
-	return struct{}{}, voice.Errorf(voice.ErrNotFound, "this node has no call %.64s in progress", req.CallUUID)
+	c.must(func() {
+		why := "ended by " + clean(req.By)
+		if c.conv == nil {
+			c.fail(outcome{status: 480, reason: why})
+			return
+		}
+		for _, c := range slices.Clone(c.conv.calls) {
+			c.release(why, "system")
+		}
+	})
+	return struct{}{}, nil
 }
 
 // openDoors serves the doors until stop.

@@ -105,28 +105,88 @@ func (o *outside) route(b *contract.Binding) (string, netip.Addr) {
 	return "<sip:" + tokens.Encode(f) + "@" + nodeHost + ";lr>", remote.Addr()
 }
 
-func (o *outside) mediaLegs(silence func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error) {
+func (o *outside) mediaLeg(h legHooks) (mediaLeg, func(netip.Addr) (netip.Addr, error), error) {
 	if o.plane == nil {
-		return legs, nil, nil
+		return nil, nil, nil
 	}
-	hooks := media.Hooks{Silence: func(time.Duration) { silence() }}
-	hearing := hooks
-	hearing.Digit = func(d media.Digit) {
-		if d.Key != 0 {
-			key(d.Key)
+	l, err := o.plane.Open(media.Hooks{
+		Silence: func(time.Duration) { h.silence() },
+		Digit: func(d media.Digit) {
+			if d.Key != 0 {
+				h.key(d.Key)
+			}
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, o.plane.HostFor, nil
+}
+
+func (o *outside) join(a, b mediaLeg) {
+	x, ok := a.(*media.Leg)
+	y, ok2 := b.(*media.Leg)
+	if ok && ok2 {
+		media.Join(x, y)
+	}
+}
+
+func (o *outside) part(l mediaLeg) {
+	if x, ok := l.(*media.Leg); ok {
+		x.Part()
+	}
+}
+
+func (o *outside) merge(into, from *mailbox, then func()) { go merge(&o.merging, into, from, then) }
+
+func (o *outside) named(tenant, name string) *call { return (*Service)(o).find(tenant, name, "") }
+
+func (o *outside) inDialog(callID string) *call {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dialogs[callID]
+}
+
+func (o *outside) rename(c *call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.names[c.conv.id.uuid], o.names[c.conv.id.conn] = c, c
+}
+
+func (o *outside) changeRoom(req contract.ChangeConferenceRequest) error { return o.rooms.Change(req) }
+
+// autoAnswers: phones that are told to by the INVITE, unless an option says that this one is not.
+func (o *outside) autoAnswers(tenant, number string) bool {
+	return !strings.EqualFold(o.option(tenant, number, voice.OptionAutoAnswer), "false")
+}
+
+func (o *outside) talks(tenant, number string) bool {
+	for how := range strings.SplitSeq(o.option(tenant, number, voice.OptionCTIControl), ",") {
+		if strings.EqualFold(strings.TrimSpace(how), "talk") {
+			return true
 		}
 	}
-	a, err := o.plane.Open(hearing)
-	if err != nil {
-		return legs, nil, err
+	return false
+}
+
+// option is what a number's section TServer says.
+func (o *outside) option(tenant, number, name string) string {
+	if r, ok := o.dir.DN(tenant, number); ok {
+		if all, err := r.Options(); err == nil {
+			return all["TServer"][name]
+		}
 	}
-	b, err := o.plane.Open(hooks)
-	if err != nil {
-		a.Close()
-		return legs, nil, err
+	return ""
+}
+
+// more makes a call beside one there is, which counts as one more of the node and its tenant.
+func (o *outside) more(c *call) (*call, error) {
+	id := random(16)
+	n := &call{
+		mailbox: c.mailbox, w: c.w, cfg: c.cfg, domain: c.domain, contact: "<sip:" + id + "@" + o.contact + ">",
+		id: identity{uuid: id, conn: random(8), number: o.number.Add(1), tenant: c.id.tenant, node: c.id.node, kind: c.conv.id.kind},
 	}
-	media.Join(a, b)
-	return [2]mediaLeg{a, b}, o.plane.HostFor, nil
+	return n, (*Service)(o).admitMore(n)
 }
 
 func (o *outside) identity() *secure.Identity { return o.keys }
@@ -220,8 +280,11 @@ func (o *outside) ended(c *call) {
 	if o.byTenant[c.id.tenant]--; o.byTenant[c.id.tenant] <= 0 {
 		delete(o.byTenant, c.id.tenant)
 	}
-	delete(o.names, c.id.uuid)
-	delete(o.names, c.id.conn)
+	for _, name := range []string{c.id.uuid, c.id.conn, c.conv.id.uuid, c.conv.id.conn} {
+		if o.names[name] == c {
+			delete(o.names, name)
+		}
+	}
 	if o.calls.Add(-1) == 0 && o.idle != nil {
 		close(o.idle)
 		o.idle = nil

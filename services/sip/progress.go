@@ -32,7 +32,7 @@ func (c *call) progress(b *branch, res *sip.Response) {
 	if b.trunk != "" { // from the first sign on, Timer C: some carriers play announcements for long
 		c.patience(c.cfg.TimerC)
 	}
-	if c.desk != nil { // the caller goes on hearing what he hears
+	if c.solo() || c.origin != nil { // the caller goes on hearing what he hears
 		if rseq != 0 {
 			if isSDP(res) {
 				e.said = res
@@ -131,16 +131,22 @@ func (c *call) alone(b *branch) bool { return len(c.branches)-b.attempt == 1 }
 
 // ringing publishes the first sign of life of an attempt.
 func (c *call) ringing(b *branch) {
-	if c.times.ring.IsZero() {
-		c.times.ring = c.w.now()
+	if c.conv.times.ring.IsZero() {
+		c.conv.times.ring = c.w.now()
 	}
 	switch {
+	case c.origin != nil && c.by == nil: // nobody calls it
+	case c.origin != nil: // it is called into a conversation
+		if c.rings == "" {
+			c.rings = c.plan.Number
+			c.publish(voice.EventRinging, callee, voice.StateConferenced, c.by.said)
+		}
 	case c.beyond(b):
 		defer c.show()
 		c.publish(voice.EventNetworkReached, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	case c.rings == "":
 		c.rings = c.plan.Number
 		c.show()
-		c.publish(voice.EventRinging, callee, voice.StateOk, nil)
+		c.publish(voice.EventRinging, callee, voice.StateOk, c.by.said)
 	}
 }

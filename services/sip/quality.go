@@ -44,6 +44,9 @@ func (c *call) tellVoice(final bool) {
 		return
 	}
 	for _, s := range []side{caller, callee} {
+		if c.audio.ends[s].leg == nil || c.borrowed && s == caller {
+			continue
+		}
 		f := c.audio.ends[s].leg.Figures()
 		if quiet(&f) {
 			continue
@@ -66,7 +69,7 @@ func (c *call) voiceEvent(s side, f *quality.Figures) *voice.QualityEvent {
 	h := &c.hearing
 	h.seq++
 	e := &voice.QualityEvent{
-		CallUUID: c.id.uuid, CallThreadID: c.id.uuid, Side: voice.SideCaller, DN: c.from.shown, Trunk: c.from.trunk, Queue: c.queue, Begin: h.begin.UTC(),
+		CallUUID: c.conv.id.uuid, CallThreadID: c.conv.thread, Side: voice.SideCaller, DN: c.from.shown, Trunk: c.from.trunk, Queue: c.conv.queue, Begin: h.begin.UTC(),
 		Whole: mediaQuality(f.Received, f.Sent, f), Tenant: c.id.tenant, Seq: h.seq, Time: c.w.now().UTC(), Node: c.id.node,
 	}
 	if s == callee {
@@ -82,7 +85,7 @@ func (c *call) voiceEvent(s side, f *quality.Figures) *voice.QualityEvent {
 
 // mediaOf is how the voice of a side was, for the record; nil when nothing went through the node.
 func (c *call) mediaOf(s side) *voice.MediaQuality {
-	if c.audio == nil || !c.audio.through() {
+	if c.audio == nil || !c.audio.through() || c.audio.ends[s].leg == nil {
 		return nil
 	}
 	f := c.audio.ends[s].leg.Figures()

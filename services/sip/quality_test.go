@@ -33,7 +33,7 @@ func TestVoiceIsTold(t *testing.T) {
 	if len(s.voices) != 0 {
 		t.Fatalf("%d events before a packet came or went", len(s.voices))
 	}
-	s.c.queue = "9000"
+	s.c.conv.queue = "9000"
 	legs[caller].figures = heardFigures(500, 0)
 	s.c.tellVoice(false)
 	legs[caller].figures, legs[callee].figures = heardFigures(1000, 100), heardFigures(1000, 1)

@@ -157,8 +157,22 @@ func reasonFor(o outcome) string {
 
 // offerFrom puts the offer for a place that is called into its INVITE: what the caller offered, or from a route point ours.
 func (c *call) offerFrom(req *sip.Request) error {
-	if c.desk == nil {
+	switch {
+	case c.origin != nil:
+		if err := c.openAlone(); err != nil {
+			return err
+		}
+		body, err := c.audio.offerAlone(callee, c.hosts[callee])
+		c.autoAnswer(req)
+		if err == nil {
+			withSDP(req, body)
+		}
+		return err
+	case !c.solo():
 		return c.carry(caller, c.invite, req, asOffer)
+	}
+	if err := c.openLegs(); err != nil {
+		return err
 	}
 	body, err := c.audio.offerBeyond(c.hosts[callee])
 	if err == nil {
@@ -185,17 +199,21 @@ func (c *call) takenBy(b *branch, e *early, res *sip.Response) {
 		c.noWay(badMedia(err))
 		return
 	}
-	d := c.desk
-	ref := d.reference()
-	c.stopTreatment(treatment.StatusCancelled)
-	c.publishAt(voice.EventDiverted, voice.StateOk, func(ev *voice.CallEvent) {
-		ev.ThirdPartyDN, ev.ReferenceID = c.plan.Number, ref
-	})
-	d.route = nil
-	c.leaveQueue()
+	c.stopTone()
+	if d := c.desk; d != nil {
+		ref := d.reference()
+		c.stopTreatment(treatment.StatusCancelled)
+		c.publishAt(voice.EventDiverted, voice.StateOk, func(ev *voice.CallEvent) {
+			ev.ThirdPartyDN, ev.ReferenceID = c.plan.Number, ref
+		})
+		d.route = nil
+		c.leaveQueue()
+	}
 	c.hearKeys()
 	c.music() // for one whom the caller holds
-	c.times.answer = c.w.now()
+	if c.conv.times.answer.IsZero() {
+		c.conv.times.answer = c.w.now()
+	}
 	c.agreed(callee, res)
 	c.phase = answered
 	if !c.taken {
@@ -207,10 +225,7 @@ func (c *call) takenBy(b *branch, e *early, res *sip.Response) {
 		c.accept(body, asks)
 	}
 	c.taken = false
-	c.publish(voice.EventEstablished, caller, voice.StateOk, func(ev *voice.CallEvent) { ev.ThisTrunk = b.trunk })
-	if !c.beyond(b) {
-		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
-	}
+	c.establishedWith(b)
 	if c.repeats[caller] == nil {
 		c.confirmed()
 		c.settle()

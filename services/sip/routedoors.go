@@ -93,5 +93,11 @@ func (s *Service) openQueueDoors(ctx context.Context) (stop func(), err error) {
 		stopTreat()
 		return nil, err
 	}
-	return func() { stopTreat(); stopRoute() }, nil
+	stopRequests, err := s.openRequests(ctx)
+	if err != nil {
+		stopTreat()
+		stopRoute()
+		return nil, err
+	}
+	return func() { stopTreat(); stopRoute(); stopRequests() }, nil
 }

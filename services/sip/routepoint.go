@@ -37,7 +37,7 @@ type desk struct {
 // enterQueue brings the call to the route point that the dial plan named.
 func (c *call) enterQueue() {
 	o, _ := voice.ParseRoutePointOptions(c.plan.Options) // they were checked when they were written
-	c.phase, c.queue = queued, c.plan.Number
+	c.phase, c.conv.queue = queued, c.plan.Number
 	if err := c.greet(o.Answer); err != nil {
 		c.fail(badMedia(err))
 		return
@@ -92,7 +92,6 @@ func (c *call) accept(body []byte, asks bool) {
 
 // publishAt sends an event about the route point, which is the party it is about.
 func (c *call) publishAt(name voice.EventName, state voice.CallState, more func(*voice.CallEvent)) {
-	c.seq++
 	e := c.event(name, state)
 	e.ThisDN, e.ThisDNRole, e.ThisQueue = c.desk.dn, voice.RoleDestination, c.desk.dn
 	e.OtherDN, e.OtherDNRole = c.from.shown, voice.RoleOrigination
@@ -217,7 +216,7 @@ func (c *call) leaveQueue() {
 	if d.route != nil {
 		d.route.refuse(voice.TErrorf(voice.TErrInvalidConnID, "the call is over"))
 	}
-	c.waited += c.w.now().Sub(d.since)
+	c.conv.waited += c.w.now().Sub(d.since)
 	c.desk = nil
 }
 
@@ -285,13 +284,13 @@ func (c *call) queueView(v *contract.LiveCall) {
 			v.Treatment = d.running.plan.Type.String()
 		}
 	}
-	v.ConnID = c.id.conn
+	v.ConnID = c.conv.id.conn
 }
 
 // queueRecord adds to the record what happened at route points. o is how the call ended.
 func (c *call) queueRecord(r *voice.CDR, o outcome) {
-	r.RoutePoint, r.Queued = c.queue, c.waited
-	if c.queue == "" || !c.times.answer.IsZero() {
+	r.RoutePoint, r.Queued = c.conv.queue, c.conv.waited
+	if c.conv.queue == "" || !c.conv.times.answer.IsZero() {
 		return
 	}
 	if o.status == 200 {

@@ -44,7 +44,7 @@ func TestHoldRefusedAtTheSecondTry(t *testing.T) {
 	s.callerSays("INVITE", 2, offer+"a=sendonly\r\n", "Supported: timer", "Session-Expires: 1800")
 	s.last("INVITE", "b").answer(422, "", "Min-SE: 3600")
 	s.last("INVITE", "b").answer(488, "")
-	if e := &s.c.audio.ends[caller]; e.holds || s.c.isHeld(caller) {
+	if e := s.c.audio.ends[caller]; e.holds || s.c.isHeld(caller) {
 		t.Errorf("the caller holds, although that was refused: %+v", e.said)
 	}
 	s.overBy(b)

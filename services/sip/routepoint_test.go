@@ -359,7 +359,7 @@ func TestRoutePointCallerLeaves(t *testing.T) {
 				s.callerSays("ACK", 1, "")
 			}
 			c.until(s)
-			queued := s.clock.Sub(s.c.times.start)
+			queued := s.clock.Sub(s.c.conv.times.start)
 			if c.early {
 				s.line("1001", "node", "CANCEL")
 				s.c.must(func() { s.c.cancelled(in, "") })

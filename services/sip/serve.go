@@ -152,7 +152,7 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 		from.dialled = unescape(req.Recipient.User)
 	}
 	c := &call{
-		mailbox: mailbox{start: s.work},
+		mailbox: &mailbox{start: s.work},
 		w:       (*outside)(s), cfg: &s.cfg, from: from, dialled: from.dialled, domain: domainOf(tn),
 		contact: "<sip:" + id + "@" + s.contact + ">", invite: req,
 		id: identity{uuid: id, conn: random(8), number: s.number.Add(1), tenant: tn.Name, node: s.f.Node(), kind: voice.CallInternal},
@@ -205,6 +205,24 @@ func (s *Service) admit(c *call, tx sipua.ServerTx) (why string, status int) {
 	s.byTenant[c.id.tenant]++
 	s.calls.Add(1)
 	return "", 0
+}
+
+// admitMore takes a call that a request makes into the tables, within the limits.
+func (s *Service) admitMore(c *call) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.calls.Load() >= int64(s.cfg.MaxCalls), s.pressure.high.Load(), s.drain.Load():
+		return voice.TErrorf(voice.TErrServiceUnavailable, "this node takes no more calls just now")
+	case s.cfg.MaxTenantCalls > 0 && s.byTenant[c.id.tenant] >= s.cfg.MaxTenantCalls:
+		return voice.TErrorf(voice.TErrServiceUnavailable, "the tenant has as many calls as it may have")
+	}
+	s.names[c.id.uuid], s.names[c.id.conn] = c, c
+	s.byTenant[c.id.tenant]++
+	s.calls.Add(1)
+	s.m.created.Add(1)
+	s.m.calls.Add()
+	return nil
 }
 
 func domainOf(tn *contract.TenantRecord) string {

@@ -86,6 +86,7 @@ type Service struct {
 	number        atomic.Uint64 // CallID of the last call
 	reports       chan contract.AbuseReport
 
+	merging  sync.Mutex // held by the one who merges mailboxes
 	mu       sync.Mutex // guards what follows
 	dialogs  map[string]*call
 	names    map[string]*call // by UUID, and by ConnID

@@ -17,6 +17,7 @@ import (
 type stageSound struct {
 	s    *stage
 	name string
+	leg  int // that plays it
 	done func(error)
 }
 
@@ -24,6 +25,9 @@ func (p *stageSound) Rate() int                     { return sound.Narrow }
 func (p *stageSound) Read(dst []int16) (int, error) { return len(dst), nil }
 
 func (p *stageSound) begin(done func(error)) (stop func()) {
+	if p.s.several { // legs with sounds of their own
+		return p.s.sounding(p)
+	}
 	if p.s.playing != nil {
 		p.s.t.Errorf("%s begins while %s is heard", p.name, p.s.playing.name)
 	}

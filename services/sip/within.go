@@ -8,7 +8,7 @@ import (
 )
 
 // allowed is what the node takes within a dialog.
-const allowed = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, OPTIONS"
+const allowed = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, MESSAGE, OPTIONS, REFER"
 
 // relayed is a request of one side that the other is being asked.
 type relayed struct {
@@ -52,7 +52,9 @@ func (c *call) within(req *sip.Request, tx sipua.ServerTx) {
 		tx.Respond(l.respond(req, 481, "Call/Transaction Does Not Exist"))
 	case req.IsInvite() || req.Method == sip.UPDATE:
 		c.changeSession(s, l, req, tx)
-	case req.Method == sip.INFO && s == caller && c.desk != nil:
+	case req.Method == sip.REFER:
+		c.referred(s, l, req, tx)
+	case req.Method == sip.INFO && s == caller && c.solo():
 		c.info(l, req, tx)
 	case req.Method == sip.SUBSCRIBE || req.Method == sip.NOTIFY: // RFC 6665 §4.1.3, §4.2.1.1: no event package is here
 		tx.Respond(l.respond(req, 489, "Bad Event"))
@@ -73,11 +75,38 @@ func (c *call) hungUp(s side, req *sip.Request, tx sipua.ServerTx) {
 		return
 	}
 	reason := reasonsOf(req)
+	if c.solo() && c.desk == nil { // nobody talks to him yet, or those in a room do
+		c.cancelBranches(reason)
+		c.stopNoAnswer()
+		c.stopTone()
+		if c.rings != "" && c.legs[callee] == nil {
+			c.publish(voice.EventAbandoned, callee, voice.StateOk, nil)
+			c.rings = ""
+		}
+		c.hungUpBy(s, reason)
+		return
+	}
 	if c.phase < answered { // an early dialog ended by its own caller (§15)
 		c.abandon(reason)
 		return
 	}
-	c.bye(c.legs[s.other()], reason)
+	c.hungUpBy(s, reason)
+}
+
+// hungUpBy ends the call, or what is left of it when more than two are in the conversation, for a side that hung up.
+func (c *call) hungUpBy(s side, reason string) {
+	if c.inRoom && len(c.conv.members()) > 2 {
+		m := member{c, s}
+		m.left(reason)
+		return
+	}
+	if n := c.consult; n != nil && c.legs[s] == n.legs[caller] { // it hung up on both
+		n.release("hung up", caller.String())
+	}
+	c.endConsult("hung up")
+	if l := c.legs[s.other()]; l != nil {
+		c.bye(l, reason)
+	}
 	c.released(s)
 	c.finish(outcome{status: 200, reason: "hung up"}, s.String())
 }
@@ -94,11 +123,13 @@ func (c *call) hangUp(why, by string, o outcome) {
 	if reason == "" {
 		reason = `Parley;text="` + clean(why) + `"`
 	}
-	for _, l := range c.legs {
-		if l != nil {
+	c.endConsult(why)
+	for s, l := range c.legs {
+		if l != nil && !(c.borrowed && side(s) == caller) {
 			c.bye(l, reason)
 		}
 	}
+	c.stopTone()
 	c.released(caller)
 	c.leftQueue(voice.StateCleared)
 	o.reason = why
@@ -108,7 +139,7 @@ func (c *call) hangUp(why, by string, o outcome) {
 // released tells the parties, the one that hung up first; a party beyond a trunk has no events.
 func (c *call) released(first side) {
 	for _, s := range []side{first, first.other()} {
-		if s == caller || c.rings != "" {
+		if m := (member{c, s}); (c.legs[s] != nil || s == callee && c.rings != "") && !m.silent() {
 			c.publish(voice.EventReleased, s, voice.StateOk, nil)
 		}
 	}
@@ -135,6 +166,16 @@ func (c *call) bye(l *leg, reason string) {
 	c.ask(l, req, func(*sip.Response, error) {})
 }
 
+// byeThen ends a leg that the call has no more, and calls then when that is answered.
+func (c *call) byeThen(l *leg, reason string, then func()) {
+	req := l.request(sip.BYE, c.w.id(), maxHops)
+	if reason != "" {
+		req.AppendHeader(sip.NewHeader("Reason", reason))
+	}
+	req.SetBody(nil)
+	c.ask(l, req, func(*sip.Response, error) { then() })
+}
+
 // changeSession asks the other side for a change of the session: hold, codecs (§14, RFC 3311). What changes nothing is
 // answered here.
 func (c *call) changeSession(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
@@ -149,7 +190,7 @@ func (c *call) changeSession(s side, l *leg, req *sip.Request, tx sipua.ServerTx
 		tx.Respond(res)
 	case brief != nil:
 		tx.Respond(brief)
-	case c.desk != nil:
+	case c.solo():
 		c.changeAlone(s, l, req, tx)
 	case c.phase < answered:
 		c.changeEarly(s, l, req, tx)

@@ -31,9 +31,14 @@ type world interface {
 	bindings(tenant, dn string, on func([]contract.Binding, error))
 	// route returns the Route value by which a contact is reached, "" when there is no way, and the host that is there.
 	route(b *contract.Binding) (route string, host netip.Addr)
-	// mediaLegs returns a leg for the audio of each side, joined, and how to name ourselves to a peer there; nil when there
-	// are none. silence is called when a side that should send has sent nothing for long, key when the caller pressed one.
-	mediaLegs(silence func(), key func(byte)) (legs [2]mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
+	// mediaLeg returns a leg for the audio of a side, and how to name ourselves to a peer there; nil when there are none. The
+	// hooks are told when a peer that should send has sent nothing for long, and when a key was pressed.
+	mediaLeg(h legHooks) (leg mediaLeg, host func(netip.Addr) (netip.Addr, error), err error)
+	// join lets two legs hear each other, part ends that.
+	join(a, b mediaLeg)
+	part(l mediaLeg)
+	// merge has the calls of both mailboxes handled by one from then on, and calls then.
+	merge(into, from *mailbox, then func())
 
 	// device tells how a number of a tenant is configured; transport is what it registered or called by, "" = not known.
 	device(tenant, number, transport string) device
@@ -65,6 +70,18 @@ type world interface {
 
 	// leave gives the call its way out by a trunk, or says why there is none.
 	leave(l *trunk.Leaving) (*trunk.Exit, error)
+
+	// more makes another call of the node that belongs to c, with an identity of its own; an error says why there cannot be one.
+	more(c *call) (*call, error)
+	// rename has the names of a call's conversation stand for it.
+	rename(c *call)
+	// autoAnswers tells whether the phone of a number shall answer by itself when a call is made for it, talks whether it can be told to.
+	autoAnswers(tenant, number string) bool
+	talks(tenant, number string) bool
+	changeRoom(req contract.ChangeConferenceRequest) error
+	// named returns a call in progress by the ConnID or UUID of its conversation, or by the Call-ID of a dialog; nil = there is none here.
+	named(tenant, name string) *call
+	inDialog(callID string) *call
 
 	// open makes requests with that Call-ID reach the call, shut ends it.
 	open(callID string, c *call)

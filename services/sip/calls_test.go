@@ -1,0 +1,193 @@
+package sip
+
+import (
+	"testing"
+	"time"
+
+	"parley/internal/voice"
+)
+
+func TestMakeCall(t *testing.T) {
+	s := stageOfCalls(t)
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	s.takes("a")
+	s.takes("b")
+	s.pass(time.Minute)
+	s.ask(voice.RequestReleaseCall, "1001", "c1", nil)
+	s.gone("a", "b")
+	s.check("make-call")
+	if r := s.records[0]; r.Talk != time.Minute || r.Answered != "1002" || r.Caller != "1001" {
+		t.Errorf("record %+v", r)
+	}
+}
+
+func TestMakeCallToABusyPhone(t *testing.T) {
+	s := stageOfCalls(t)
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	s.takes("a")
+	s.last("INVITE", "b").answer(486, "")
+	s.gone("a")
+	s.check("make-call-busy")
+}
+
+func TestMakeCallThatTheCallerDoesNotTake(t *testing.T) {
+	s := stageOfCalls(t)
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	s.last("INVITE", "a").answer(603, "")
+	s.check("make-call-declined")
+}
+
+// made is a call of 1001 with 1002 that a request made.
+func (s *stage) talking2() (a, b *sentRequest) {
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	return s.takes("a"), s.takes("b")
+}
+
+func TestHoldByRequest(t *testing.T) {
+	s := stageOfCalls(t)
+	_, b := s.talking2()
+	s.ask(voice.RequestHoldCall, "1002", "c1", nil)
+	s.ask(voice.RequestHoldCall, "1002", "c1", nil)
+	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
+	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
+	s.phoneSays(b, "BYE", 7, "")
+	s.gone("a")
+	s.check("request-hold")
+}
+
+func TestTwoStepTransfer(t *testing.T) {
+	s := stageOfCalls(t)
+	a, _ := s.talking2()
+	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
+	s.takes("c")
+	s.ask(voice.RequestCompleteTransfer, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
+	s.gone("b")
+	s.pass(time.Minute)
+	s.phoneSays(a, "BYE", 7, "")
+	s.gone("c")
+	s.check("transfer-two-step")
+}
+
+func TestTransferWhileItRings(t *testing.T) {
+	s := stageOfCalls(t)
+	a, _ := s.talking2()
+	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
+	c := s.last("INVITE", "c")
+	c.answer(180, "")
+	s.ask(voice.RequestCompleteTransfer, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
+	s.gone("b")
+	c.answer(200, sdpAnswer)
+	s.phoneSays(a, "BYE", 7, "")
+	s.gone("c")
+	s.check("transfer-mute")
+}
+
+func TestReconnectAndAlternate(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	s.ask(voice.RequestInitiateTransfer, "1001", "c1", to("1003"))
+	s.takes("c")
+	s.ask(voice.RequestRetrieveCall, "1001", "c1", nil)
+	s.ask(voice.RequestAlternateCall, "1001", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
+	s.ask(voice.RequestAlternateCall, "1001", "c1", func(r *voice.Request) { r.HeldConnID = "c2" })
+	s.ask(voice.RequestReconnectCall, "1001", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
+	s.gone("c")
+	s.ask(voice.RequestReleaseCall, "1002", "c1", nil)
+	s.gone("a", "b")
+	s.check("reconnect-alternate")
+}
+
+func TestConsultationThatIsBusy(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
+	s.last("INVITE", "c").answer(486, "")
+	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
+	s.ask(voice.RequestClearCall, "", "c1", nil)
+	s.gone("a", "b")
+	s.check("consult-busy")
+}
+
+func TestSingleStepTransfer(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	s.ask(voice.RequestSingleStepTransfer, "1001", "c1", to("1003"))
+	s.gone("a")
+	c := s.takes("c")
+	s.phoneSays(c, "BYE", 7, "")
+	s.gone("b")
+	s.check("transfer-single-step")
+}
+
+func TestRedirect(t *testing.T) {
+	s := stageOfCalls(t)
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	s.takes("a")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	s.ask(voice.RequestRedirectCall, "1002", "c1", to("1003"))
+	b.answer(487, "")
+	c := s.takes("c")
+	s.phoneSays(c, "BYE", 7, "")
+	s.gone("a")
+	s.check("redirect")
+}
+
+func TestTwoStepConference(t *testing.T) {
+	s := stageOfCalls(t)
+	s.meets()
+	a, b := s.talking2()
+	s.ask(voice.RequestInitiateConference, "1002", "c1", to("1003"))
+	c := s.takes("c")
+	s.ask(voice.RequestCompleteConference, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
+	s.pass(time.Minute)
+	s.phoneSays(b, "BYE", 7, "")
+	s.phoneSays(a, "BYE", 7, "")
+	_ = c
+	s.gone("c")
+	s.check("conference-two-step")
+}
+
+func TestSingleStepConference(t *testing.T) {
+	s := stageOfCalls(t)
+	s.meets()
+	s.talking2()
+	s.ask(voice.RequestSingleStepConference, "1001", "c1", to("1003"))
+	s.takes("c")
+	s.ask(voice.RequestDeleteFromConference, "1001", "c1", func(r *voice.Request) { r.ThirdPartyDN = "1003" })
+	s.gone("c")
+	s.ask(voice.RequestReleaseCall, "1001", "c1", nil)
+	s.gone("a", "b")
+	s.check("conference-single-step")
+}
+
+func TestUserData(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	s.ask(voice.RequestAttachUserData, "1001", "c1", func(r *voice.Request) { r.UserData = voice.KVList{"a": "1", "b": "2"} })
+	s.ask(voice.RequestUpdateUserData, "", "c1", func(r *voice.Request) { r.UserData, r.Version = voice.KVList{"a": "3"}, 7 })
+	s.ask(voice.RequestDeletePair, "1002", "c1", func(r *voice.Request) { r.Key = "b" })
+	s.ask(voice.RequestDeletePair, "1002", "c1", func(r *voice.Request) { r.Key = "b" })
+	s.ask(voice.RequestSendDTMF, "1001", "c1", func(r *voice.Request) { r.Digits = "12#" })
+	s.ask(voice.RequestSetMuteOn, "1001", "c1", nil)
+	s.ask(voice.RequestSetMuteOff, "1001", "c1", nil)
+	if v := s.answers[3].Call; v == nil || len(v.UserData) != 1 || v.UserData.Text("a") != "1" || v.Version != 2 {
+		t.Errorf("after the changes: %+v", v)
+	}
+	s.ask(voice.RequestReleaseCall, "1001", "c1", nil)
+	s.gone("a", "b")
+	s.check("user-data")
+}
+
+// A phone transfers by REFER: in a single step, and into a call of its own.
+func TestPhoneTransfers(t *testing.T) {
+	s := stageOfCalls(t)
+	_, b := s.talking2()
+	s.phoneSays(b, "REFER", 7, "", "Refer-To: <sip:1003@demo.local>")
+	s.last("NOTIFY", "b").answer(200, "")
+	s.gone("b")
+	c := s.takes("c")
+	s.phoneSays(c, "BYE", 7, "")
+	s.gone("a")
+	s.check("refer")
+}
