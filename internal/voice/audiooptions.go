@@ -7,6 +7,7 @@ const (
 	OptionSRTP      = "srtp"
 	OptionWebRTC    = "webrtc"     // "true" or "false"; default: whether it registered over WebSocket
 	OptionHoldAudio = "hold-audio" // what the one hears whom this device puts on hold
+	OptionRecord    = "record"     // "true": its calls are recorded
 )
 
 // SRTP says whether a device encrypts its audio. Whoever offers to is answered so, whatever this says.
@@ -34,6 +35,7 @@ type AudioOptions struct {
 	SRTP   SRTP
 	Hold   HoldAudio
 	WebRTC *bool // nil = as it registered
+	Record bool
 }
 
 // ParseAudioOptions reads them, and says of each that cannot be what is wrong.
@@ -64,6 +66,13 @@ func ParseAudioOptions(o map[string]string) (AudioOptions, []FieldError) {
 		a.WebRTC = &is
 	default:
 		wrong(OptionWebRTC, "true or false")
+	}
+	switch v := o[OptionRecord]; v {
+	case "", "false":
+	case "true":
+		a.Record = true
+	default:
+		wrong(OptionRecord, "true or false")
 	}
 	return a, bad
 }

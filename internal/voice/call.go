@@ -155,10 +155,11 @@ type RecordingLedger struct {
 	State    string        `json:"state"`  // Recording, Paused or Stopped
 	Reason   string        `json:"reason"` // what asked for it: dn, trunk, request
 	Start    time.Time     `json:"start"`
-	Duration time.Duration `json:"duration_ns"`      // of the sound in it
-	Pauses   []Span        `json:"pauses,omitempty"` // that somebody asked for
-	Gaps     []Span        `json:"gaps,omitempty"`   // that nobody asked for: the node changed, the disk was full
-	File     string        `json:"file,omitempty"`   // in the store; known at the end
+	Duration time.Duration `json:"duration_ns"`               // of the sound in it
+	Pauses   []Span        `json:"pauses,omitempty"`          // that somebody asked for
+	LeftOut  bool          `json:"pauses_left_out,omitempty"` // the file has nothing of them; otherwise it has silence of their length
+	Gaps     []Span        `json:"gaps,omitempty"`            // that nobody asked for: the node changed, the disk was full
+	File     string        `json:"file,omitempty"`            // in the store; known at the end
 	Bytes    int64         `json:"bytes,omitempty"`
 	SHA256   string        `json:"sha256,omitempty"` // of the file
 	Error    string        `json:"error,omitempty"`  // why it is not whole

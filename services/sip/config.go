@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"parley/services/sip/recording"
 )
 
 // Config says how the node treats calls. Paths in messages are those of the platform's YAML, under calls.
@@ -21,6 +23,8 @@ type Config struct {
 	TimerC         time.Duration `yaml:"timer_c"`          // how long a trunk may ring after it last said so (RFC 3261 §16.6)
 	Drain          time.Duration `yaml:"drain"`            // how long calls get to end when the node stops
 
+	Recording recording.Config `yaml:"recording"`
+
 	Direct bool          `yaml:"-"` // audio goes from phone to phone where that is sure to work
 	T1     time.Duration `yaml:"-"` // RFC 3261 §17.1.1.1
 }
@@ -31,6 +35,7 @@ func DefaultConfig() Config {
 		MaxCalls: 5000, MaxContacts: 10, MaxForwards: 5, Ring: 30 * time.Second,
 		MaxDuration: 12 * time.Hour, SessionExpires: 30 * time.Minute, MinSE: 90 * time.Second, TimerC: 181 * time.Second,
 		Silence: 2 * time.Minute, MaxWait: 250 * time.Millisecond, Drain: 2 * time.Second, T1: 500 * time.Millisecond,
+		Recording: recording.DefaultConfig(),
 	}
 }
 
@@ -64,5 +69,5 @@ func (c Config) Validate() error {
 	if c.T1 <= 0 {
 		errs = append(errs, errors.New("calls: T1 must be positive"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Recording.Check()...)...)
 }

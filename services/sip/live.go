@@ -168,6 +168,7 @@ func forbidden() error {
 func (s *Service) Routes(api huma.API) {
 	s.trunkRoutes(api)
 	s.conferenceRoutes(api)
+	s.tapes.Routes(api)
 	huma.Register(api, huma.Operation{
 		OperationID: "listCalls", Method: http.MethodGet, Path: "/api/v1/tenants/{tenant}/calls", Tags: []string{"calls"},
 		Summary: "Calls in progress on this node, the oldest first",

@@ -23,6 +23,7 @@ import (
 	"parley/internal/sipua/locate"
 	"parley/internal/voice"
 	"parley/internal/warm"
+	"parley/services/sip/recording"
 	"parley/services/sip/room"
 	"parley/services/sip/trunk"
 	"parley/services/sip/watch"
@@ -71,6 +72,7 @@ type Service struct {
 	prompts  *prompt.Library
 	rooms    *room.Rooms
 	watch    *watch.Watcher
+	tapes    *recording.Recordings
 
 	announcements *announcements
 	sender        sipua.Sender
@@ -169,8 +171,14 @@ func New(o Options) (*Service, error) {
 	s.announcements = newAnnouncements(o.Announced)
 	s.workers = warm.New(maxIdleWorkers, (*mailbox).work)
 	s.m = newMetrics(s, o.Registry)
-	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Registry: o.Registry, Log: o.Log})
 	s.watch = watch.New(watch.Options{World: (*watching)(s), Limits: watch.DefaultLimits(), Escape: userPart, Registry: o.Registry, Log: o.Log})
+	s.tapes, err = recording.New(recording.Options{Node: o.Fabric.Node(), Dir: o.Recordings, Config: o.Config.Recording,
+		Registry: o.Registry, Health: o.Health, Log: o.Log})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Failed: s.tapes.Failed,
+		Registry: o.Registry, Log: o.Log})
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
 }
@@ -189,12 +197,14 @@ func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer s.announcements.tapes.Wait()
 	defer wg.Wait()
-	defer s.rooms.Close() // what is recorded is on disk when Run returns
+	defer s.tapes.Close() // what is recorded is on disk when Run returns
+	defer s.rooms.Close()
 	defer cancel()
 	wg.Go(func() { s.reportAbuse(work) })
 	wg.Go(func() { s.watchPressure(work) })
 	wg.Go(func() { s.watchVoice(work) })
-	select { // nobody is known before
+	wg.Go(func() { _ = s.tapes.Run(work) }) // it gives none
+	select {                                // nobody is known before
 	case <-s.dir.Synced():
 	case <-ctx.Done():
 		return nil

@@ -3,7 +3,7 @@
 //
 // A [Recorder] has an audio.Sink for each side. The clock of the media plane puts frames into a ring of [ringTime], and
 // [Recorder.Run], the only one who touches the disk, takes them out. So a slow disk costs sound and never time: what does
-// not fit any more is counted, and is silence in the file, at its place. Two sides stay together because each moment has
+// not fit any more is counted, and is silence in the file, at its place ([Gap]). Two sides stay together because each moment has
 // one place in the ring; a side that was away for a while comes back at the place where the other is.
 //
 // The file is valid at any moment, and lags behind by less than a second (package wav says how); it is synced at the

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -266,6 +267,25 @@ func TestPause(t *testing.T) {
 	same(t, "right", sides[1], append(append([]int16{}, b...), a...))
 }
 
+// With KeepPauses a pause is silence of its length, and what comes after it is where it belongs.
+func TestKeepPauses(t *testing.T) {
+	r := begin(t, Config{Layout: Stereo, KeepPauses: true})
+	a, b := tone(440, time.Second), tone(1000, time.Second)
+	r.both(a, b)
+	r.Pause()
+	r.both(b, a)
+	r.Resume()
+	r.both(b, a)
+	r.Stop()
+	res, f := r.result()
+	sides, quiet := f.Split(), silence(time.Second)
+	same(t, "left", sides[0], slices.Concat(a, quiet, b))
+	same(t, "right", sides[1], slices.Concat(b, quiet, a))
+	if res.Lost != 0 || res.Gaps != nil {
+		t.Errorf("result %+v, want nothing lost by a pause", res)
+	}
+}
+
 // What the disk does not take in time is silence at its place, and counted; what follows is where it belongs.
 func TestSlowDisk(t *testing.T) {
 	r, err := New(Config{Path: filepath.Join(t.TempDir(), "a.wav")})
@@ -286,6 +306,9 @@ func TestSlowDisk(t *testing.T) {
 	res, f := rec.result()
 	if res.Lost != time.Second || res.Duration != 6*time.Second {
 		t.Errorf("result %+v, want one second lost of six", res)
+	}
+	if want := []Gap{{2 * time.Second, 3 * time.Second}}; !slices.Equal(res.Gaps, want) {
+		t.Errorf("gaps %v, want %v", res.Gaps, want)
 	}
 	want := append(append(append([]int16{}, said[:16000]...), silence(time.Second)...), said...)
 	same(t, "the file", f.Mono(audio.Narrow), want)

@@ -34,6 +34,7 @@ type Config struct {
 	EndSilence   time.Duration // ends when nobody has said anything more for so long; 0 is never
 	Trim         bool          // silence at the beginning and at the end is left out
 	Threshold    float64       // what is speech, in dBov; 0 is -45
+	KeepPauses   bool          // a pause is silence of its length; otherwise it is left out
 }
 
 // MaxLength is how long a recording may be.
@@ -48,6 +49,7 @@ const (
 
 	defaultThreshold = -45.0 // dBov
 	voicedFrames     = 2     // in a row are speech; one is a click
+	maxGaps          = 64    // that are told apart; what is lost after them makes the last one longer
 )
 
 // Reason is why a recording ended.
@@ -80,6 +82,7 @@ type Recorder struct {
 	start     int64   // moment with which the file begins; -1 while silence is left out
 	lastVoice int64   // moment behind the last speech; 0 is none
 	lost      int64   // samples for which there was no room
+	gaps      []Gap   // where these would have been
 	paused    bool
 	reason    Reason // "" while it goes on
 }
@@ -136,7 +139,7 @@ func (r *Recorder) Left() audio.Sink { return &r.sides[0] }
 // Right is the sink of the other side.
 func (r *Recorder) Right() audio.Sink { return &r.sides[1] }
 
-// Pause leaves out what comes until Resume, for both sides.
+// Pause leaves out what comes until Resume, for both sides; with [Config.KeepPauses] its time stays.
 func (r *Recorder) Pause() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -197,17 +200,23 @@ func (s *side) Write(src []int16) error {
 	if r.reason != "" {
 		return ErrEnded
 	}
-	if r.paused {
+	if r.paused && !r.cfg.KeepPauses {
 		return nil
 	}
 	if now := r.now(); s.at+r.moments(patience) < now {
 		s.at = now - min(int64(len(src)), r.moments(patience)) // it missed something, and is in time again
 	}
-	s.listen(src)
+	if !r.paused {
+		s.listen(src)
+	}
 	if r.start >= 0 {
 		src = src[:max(0, min(int64(len(src)), r.start+r.longest-s.at))]
 	}
-	s.put(src)
+	if r.paused {
+		s.at += int64(len(src)) // what is not filled is silence
+	} else {
+		s.put(src)
+	}
 	r.judge()
 	if r.reason == "" && r.now()-r.taken >= r.moments(wakeTime) {
 		r.wakeLocked()
@@ -249,8 +258,23 @@ func (s *side) put(src []int16) {
 			cell = 0
 		}
 	}
-	r.lost += int64(len(src)) - room + skip
+	r.miss(s.at, skip)
+	r.miss(s.at+room, int64(len(src))-room)
 	s.at += int64(len(src))
+}
+
+// miss notes that n samples of a side, from moment at on, have no place.
+func (r *Recorder) miss(at, n int64) {
+	if n <= 0 {
+		return
+	}
+	r.lost += n
+	from, to := r.time(at-max(0, r.start)), r.time(at-max(0, r.start)+n)
+	if last := len(r.gaps) - 1; last >= 0 && (from <= r.gaps[last].To+patience || len(r.gaps) == maxGaps) {
+		r.gaps[last].To = max(r.gaps[last].To, to)
+		return
+	}
+	r.gaps = append(r.gaps, Gap{From: from, To: to})
 }
 
 // judge ends the recording when it is time.

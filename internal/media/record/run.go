@@ -19,8 +19,12 @@ type Result struct {
 	Reason   Reason
 	Spoken   bool          // somebody said something
 	Lost     time.Duration // of sound, of both sides, that came faster than the disk took it; silence stands in its place
+	Gaps     []Gap         // where in the file that is, in their order
 	Err      error         // of the disk; the file holds what it took
 }
+
+// Gap is silence in a file that stands for sound which was lost, of one side or of both.
+type Gap struct{ From, To time.Duration }
 
 // Run writes to the disk until the recording ends; when ctx does, that is a stop. Call it once.
 func (r *Recorder) Run(ctx context.Context) Result {
@@ -108,7 +112,7 @@ func (r *Recorder) finish(failed error) Result {
 	if r.cfg.Trim {
 		keep = max(0, r.lastVoice+r.moments(margin)-max(0, r.start))
 	}
-	res := Result{Path: r.cfg.Path, Reason: r.reason, Spoken: r.lastVoice > 0, Lost: r.time(r.lost)}
+	res := Result{Path: r.cfg.Path, Reason: r.reason, Spoken: r.lastVoice > 0, Lost: r.time(r.lost), Gaps: r.gaps}
 	r.mu.Unlock()
 
 	err := r.file.Close(keep)

@@ -307,3 +307,47 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What a killed process had on disk before the header said so is sound after Mend, and a moment that was cut is none.
+func TestMend(t *testing.T) {
+	for _, format := range []Format{{Encoding: PCM, Rate: 8000, Channels: 2}, {Encoding: ULaw, Rate: 8000, Channels: 1}} {
+		path := filepath.Join(t.TempDir(), "a.wav")
+		w, err := Create(path, format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(make([]int16, 4000*format.Channels)); err != nil { // half a second: it goes to disk
+			t.Fatal(err)
+		}
+		if err := w.disk.Close(); err != nil { // the process dies
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := make([]byte, 1001*w.frame()+w.frame()-1) // written, and the header was not any more
+		if _, err := f.Write(late); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		length, err := Mend(path)
+		want := time.Duration(5001) * time.Second / 8000
+		got, loadErr := Load(path, DefaultLimits())
+		if err != nil || loadErr != nil || length != want || got.Duration() != want || got.Cut || got.Samples() != 5001 {
+			t.Errorf("%v: Mend = %v, %v; the file: %v, cut %v, %v; want %v", format.Encoding, length, err, got.Duration(), got.Cut, loadErr, want)
+		}
+		if again, err := Mend(path); again != want && err == nil && format.Encoding == PCM {
+			t.Errorf("a second Mend = %v, %v", again, err)
+		}
+	}
+	other := filepath.Join(t.TempDir(), "b.wav")
+	if err := os.WriteFile(other, []byte("RIFF but not long enough"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Mend(other); !errors.Is(err, ErrFormat) {
+		t.Errorf("Mend of no sound = %v", err)
+	}
+}

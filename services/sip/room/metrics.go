@@ -1,19 +1,16 @@
 package room
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/internal/contract"
 	"parley/internal/obs"
 )
 
-// metrics of the rooms. sips_call_recording_failed is of the family's catalogue, where running totals are gauges.
+// metrics of the rooms.
 type metrics struct {
 	entered  prometheus.Counter
 	recorded prometheus.Counter
-	failed   atomic.Int64
 }
 
 func newMetrics(r *Rooms, reg prometheus.Registerer) *metrics {
@@ -40,6 +37,5 @@ func newMetrics(r *Rooms, reg prometheus.Registerer) *metrics {
 			return float64(n)
 		})
 	}
-	obs.Gauge(reg, "sips_call_recording_failed", "Recordings that could not begin, or that the disk ended.", nil, func() float64 { return float64(m.failed.Load()) })
 	return m
 }

@@ -59,7 +59,7 @@ func (r *Rooms) pathLocked(rm *room) string {
 func (r *Rooms) beginLocked(rm *room, now time.Time) (*recording, error) {
 	dir := filepath.Join(r.o.Recordings, tenantDir(rm.tenant), "conference")
 	fail := func(err error) (*recording, error) {
-		r.m.failed.Add(1)
+		r.o.Failed(fmt.Sprintf("room %s cannot be recorded", rm.name))
 		r.o.Log.Error("a recording cannot begin", slog.String("room", rm.name), slog.String("tenant", rm.tenant), slog.Any("err", err))
 		return nil, voice.Errorf(voice.ErrUnavailable, "room %s cannot be recorded: %v", rm.name, err)
 	}
@@ -102,7 +102,7 @@ func (r *Rooms) write(rm *room, rec *recording) {
 	attrs := []slog.Attr{slog.String("room", rm.name), slog.String("tenant", rm.tenant), slog.String("file", res.Path), slog.String("reason", string(res.Reason)),
 		slog.Duration("duration", res.Duration), slog.Int64("bytes", res.Bytes), slog.String("sha256", res.SHA256), slog.Duration("lost", res.Lost)}
 	if res.Err != nil {
-		r.m.failed.Add(1)
+		r.o.Failed(fmt.Sprintf("the recording of room %s is not whole", rm.name))
 		r.o.Log.LogAttrs(r.ctx, slog.LevelError, "recording failed", append(attrs, slog.Any("err", res.Err))...)
 		return
 	}

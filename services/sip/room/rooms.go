@@ -32,8 +32,9 @@ type Voice interface {
 type Options struct {
 	Node       string
 	Prompts    *prompt.Library
-	Recordings string // directory; "" = nothing is recorded
-	MaxRooms   int    // 0 = 1,000
+	Recordings string           // directory; "" = nothing is recorded
+	Failed     func(why string) // is told of recordings that came to nothing; nil = nobody wants to know
+	MaxRooms   int              // 0 = 1,000
 	Registry   prometheus.Registerer
 	Log        *slog.Logger
 }
@@ -98,6 +99,9 @@ func New(o Options) *Rooms {
 	o.MaxRooms = cmp.Or(o.MaxRooms, defaultMaxRooms)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Failed == nil {
+		o.Failed = func(string) {}
 	}
 	r := &Rooms{o: o, rooms: map[key]*room{}, calls: map[string]*participant{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
