@@ -44,5 +44,16 @@ type RequestAnswer struct {
 	Error       *voice.TError `json:"error,omitempty"`  // nil = accepted
 	ConnID      string        `json:"ConnID,omitempty"` // of a call that the request made
 	CallUUID    string        `json:"CallUUID,omitempty"`
-	Call        *voice.Call   `json:"call,omitempty"` // of RequestQueryCall
+	Call        *voice.Call   `json:"call,omitempty"`    // of RequestQueryCall
+	Address     *AddressInfo  `json:"address,omitempty"` // of RequestQueryAddress
+}
+
+// AddressInfo is what a directory number is and does at the moment.
+type AddressInfo struct {
+	DN         string            `json:"DN"`
+	Type       voice.DNType      `json:"type"`
+	Registered bool              `json:"registered"`
+	DND        bool              `json:"DND"`
+	Forward    map[string]string `json:"forward,omitempty"` // destination by mode: Unconditional, OnBusy, OnNoAnswer
+	Calls      []string          `json:"calls,omitempty"`   // ConnIDs of its calls in progress
 }

@@ -375,3 +375,39 @@ func TestStreamsDoNotHoldUpEachOther(t *testing.T) {
 		t.Errorf("%v stored and %v lost of %d", stored, lost, records+100)
 	}
 }
+
+// A reader that comes late is told when it has had what was there, also when none of it was for it.
+func TestEventsCaught(t *testing.T) {
+	a, _ := newPair(t)
+	ctx := testContext(t)
+	for i := range 5 {
+		if _, err := a.PublishSync(ctx, fabric.Event{Subject: call(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name, filter string
+		from         fabric.From
+		at           uint64
+		events       int
+	}{
+		{"all", "", fabric.From{}, 5, 5},
+		{"some", "", fabric.From{Seq: 4}, 5, 2},
+		{"the end", "", fabric.From{Seq: 6}, 5, 0},
+		{"none that match", fabric.Filter("call", "nobody", fabric.Rest), fabric.From{Seq: 3}, 2, 0},
+		{"new", "", fabric.From{New: true}, 5, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			events, at := 0, make(chan uint64, 1)
+			c.from.Caught = func(seq uint64) { at <- seq; cancel() }
+			if err := a.Subscribe(ctx, fabric.StreamCalls, c.filter, c.from, func(fabric.Message) { events++ }); err != nil {
+				t.Fatal(err)
+			}
+			if seq := <-at; seq != c.at || events != c.events {
+				t.Errorf("caught up at %d after %d events, want %d after %d", seq, events, c.at, c.events)
+			}
+		})
+	}
+}

@@ -25,6 +25,10 @@ type From struct {
 
 	// Ready, if set, is called once, when nothing that is published from then on can be missed.
 	Ready func()
+	// Caught, if set, is called once, between two events: fn has had all that was there when the subscription began.
+	// at is the sequence of the event before, or where the subscription begins if there was none; with New that is the
+	// end of the stream.
+	Caught func(at uint64)
 }
 
 // Subscribe calls fn for each event of stream that matches filter, in stream order, one at a time, until ctx ends;
@@ -39,7 +43,7 @@ func (f *Fabric) Subscribe(ctx context.Context, stream, filter string, from From
 	}
 	ctx, cancel := f.bind(ctx)
 	defer cancel()
-	s := &subscription{f: f, stream: stream, last: from.Seq, fn: fn, ready: from.Ready}
+	s := &subscription{f: f, stream: stream, last: from.Seq, fn: fn, ready: from.Ready, caught: from.Caught}
 	if from.Seq > 0 {
 		s.last--
 	}
@@ -60,6 +64,7 @@ func (f *Fabric) Subscribe(ctx context.Context, stream, filter string, from From
 	w.again = func(reason string) { f.consumed.again(stream, reason) }
 	w.handle = s.handle
 	w.back = s.back
+	w.quiet = s.quiet
 	f.consumed.attach(stream, 1)
 	defer f.consumed.attach(stream, -1)
 	w.run(ctx)
@@ -90,7 +95,8 @@ type subscription struct {
 	fn      func(Message)
 	last    uint64 // stream sequence of the last event delivered or passed over
 	started bool
-	ready   func() // may be nil
+	ready   func()          // may be nil
+	caught  func(at uint64) // may be nil; set to nil when it was called
 }
 
 // made notes where the first consumer of a subscription to new events starts: what is published between a broken
@@ -103,6 +109,14 @@ func (s *subscription) made(info consumerInfo) {
 		}
 	}
 	s.started = true
+}
+
+// quiet is when the consumer has delivered what there is.
+func (s *subscription) quiet(at uint64) {
+	if s.caught != nil {
+		s.caught(max(at, s.last))
+		s.caught = nil
+	}
 }
 
 // back goes on where the stream now ends: what it lost cannot be told from what came since.

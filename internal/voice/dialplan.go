@@ -86,6 +86,7 @@ const (
 	OptionCTIControl      = "sip-cti-control"           // talk: the phone answers when it is told to by NOTIFY
 	OptionContact         = "contact"                   //
 	OptionContactBackup   = "contact-backup"            // of a trunk: SIP URIs to try after contact, with commas between
+	OptionDoNotDisturb    = "do-not-disturb"            // true: calls to it are busy, and go where its busy calls go
 
 	ForwardVoicemail = "voicemail"
 )

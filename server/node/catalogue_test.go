@@ -49,6 +49,15 @@ func readYAML(t *testing.T, path string, into any) {
 	}
 }
 
+// catalogueName is what the catalogue calls a service.
+func catalogueName(service string) string {
+	switch service {
+	case "frontend":
+		return "sipfe"
+	}
+	return service
+}
+
 // names lists the catalogue's metrics of a service by name; names that only alerts use count under the name meant.
 func (c catalogue) names(service string) map[string]metric {
 	out := map[string]metric{}
@@ -120,7 +129,7 @@ func TestCatalogue(t *testing.T) {
 			}
 			page := httpGet(t, s.Address[0]+"/metrics")
 			families := parse(t, page)
-			known := cat.names(s.Name)
+			known := cat.names(catalogueName(s.Name))
 			for name, f := range families {
 				m, listed := known[name]
 				switch {

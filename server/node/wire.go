@@ -30,6 +30,7 @@ import (
 	"parley/services/cdr"
 	"parley/services/config"
 	"parley/services/dialplan"
+	"parley/services/frontend"
 	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/sip"
@@ -158,6 +159,11 @@ func (n *Node) build(ctx context.Context) error {
 			}
 		}
 	}
+	if s := open[settings.Frontend]; s != nil {
+		if err := n.startFrontend(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s := open[settings.Pages]; s != nil {
 		svc, err := web.New(web.Options{Fabric: n.fab, Config: n.cfg.Web, Phones: n.phones, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
 		if err != nil {
@@ -187,6 +193,18 @@ func (n *Node) startCDR(ctx context.Context, s *service) error {
 	}
 	rest := n.rest(s, "Parley call detail records")
 	svc.Routes(rest.API())
+	n.run(s, svc.Run, rest.Serve)
+	return n.settle(ctx, s)
+}
+
+// startFrontend starts what takes requests of clients. It stops before the SIP node, which does what they ask.
+func (n *Node) startFrontend(ctx context.Context, s *service) error {
+	svc, err := frontend.New(frontend.Options{Fabric: n.fab, Directory: n.directory, Config: n.cfg.Frontend, Registry: s.reg, Health: s.health, Log: s.log})
+	if err != nil {
+		return err
+	}
+	rest := n.rest(s, "Parley front end: requests, calls and events")
+	svc.Routes(rest)
 	n.run(s, svc.Run, rest.Serve)
 	return n.settle(ctx, s)
 }

@@ -10,6 +10,7 @@ import (
 	"parley/internal/media"
 	"parley/internal/obs"
 	"parley/services/cdr"
+	"parley/services/frontend"
 	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/sip"
@@ -34,6 +35,7 @@ type Config struct {
 	SIPProxy  sipproxy.Config  `yaml:"sipproxy"`
 	Calls     sip.Config       `yaml:"calls"`
 	CDR       cdr.Config       `yaml:"cdr"`
+	Frontend  frontend.Config  `yaml:"frontend"`
 }
 
 // Node says who this node is and what it runs.
@@ -143,12 +145,13 @@ const (
 	CDR       = "cdr"
 	SIPProxy  = "sipproxy"
 	SIPNode   = "sip" // after the front door, so that it stops first and can still say goodbye
+	Frontend  = "frontend"
 	Pages     = "web"
 )
 
 // Services lists the services a node can run, in the order they start.
 func Services() []string {
-	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, SIPProxy, SIPNode, Pages}
+	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, SIPProxy, SIPNode, Frontend, Pages}
 }
 
 // Default returns the configuration of a node that is told nothing.
@@ -174,6 +177,7 @@ func Default() Config {
 		SIPProxy:  sipproxy.DefaultConfig(),
 		Calls:     sip.DefaultConfig(),
 		CDR:       cdr.DefaultConfig(),
+		Frontend:  frontend.DefaultConfig(),
 	}
 }
 

@@ -181,6 +181,9 @@ func checkDialOptions(r *report, d *voice.DN) {
 			r.bad(section+name, "is the number itself")
 		}
 	}
+	if v, given := o[voice.OptionDoNotDisturb]; given && v != "true" && v != "false" {
+		r.bad(section+voice.OptionDoNotDisturb, "%.64q is neither true nor false", v)
+	}
 	checkRange(r, section, o, voice.OptionNoAnswerTimeout, "a number of seconds", maxRing)
 	checkRange(r, section, o, voice.OptionPriority, "a place in the order of trunks", maxPriority)
 	if p := o[voice.OptionReplacePrefix]; len(p) > maxDigits || !voice.DialSymbols(p) {

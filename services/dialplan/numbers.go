@@ -24,7 +24,8 @@ type device struct {
 	busy     string
 	noAnswer string
 	offline  string
-	ring     int // seconds; 0 = as the node does
+	dnd      bool // calls to it are busy
+	ring     int  // seconds; 0 = as the node does
 	options  map[string]string
 }
 
@@ -103,6 +104,7 @@ func newDevice(number string, o map[string]string) *device {
 		busy:     forwardTo(number, o[voice.OptionForwardBusy]),
 		noAnswer: forwardTo(number, o[voice.OptionForwardNoAnswer]),
 		offline:  forwardTo(number, o[voice.OptionForwardOffline]),
+		dnd:      o[voice.OptionDoNotDisturb] == "true",
 	}
 	d.ring, _ = strconv.Atoi(o[voice.OptionNoAnswerTimeout]) // checked by the config service; else 0
 	if c := o[voice.OptionContact]; c != anyContact {

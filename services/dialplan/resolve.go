@@ -23,12 +23,13 @@ type refusal struct {
 
 // The refusals (RFC 3261 §21.4).
 var (
-	notFound   = refusal{404, "not_found"}
-	incomplete = refusal{484, "incomplete"}
-	blocked    = refusal{403, "blocked"}
-	noOutside  = refusal{403, "outside_calls"}
-	looped     = refusal{482, "loop"}
-	tooFar     = refusal{483, "too_many_forwards"}
+	notFound    = refusal{404, "not_found"}
+	incomplete  = refusal{484, "incomplete"}
+	blocked     = refusal{403, "blocked"}
+	noOutside   = refusal{403, "outside_calls"}
+	looped      = refusal{482, "loop"}
+	undisturbed = refusal{486, "do_not_disturb"}
+	tooFar      = refusal{483, "too_many_forwards"}
 )
 
 // resolution is one resolution under way. It does no I/O and keeps nothing.
@@ -237,15 +238,21 @@ func (r *resolution) translate(hit *rule) (target string) {
 	return hit.target
 }
 
-// extension is the device of an extension, or nil when its calls are always forwarded: then the number and the caller
-// are those of the forwarding.
+// extension is the device of an extension, or nil when its calls are forwarded without trying it: then the number and
+// the caller are those of the forwarding. One that must not be disturbed is busy.
 func (r *resolution) extension(dn string, dev *device) *contract.ResolveResponse {
+	to, why := dev.always, "always forwards"
+	if to == "" && dev.dnd {
+		to, why = dev.busy, "must not be disturbed and forwards busy calls"
+	}
 	switch {
 	case slices.Contains(r.diverted, dn):
 		return r.refuse(looped, "extension "+dn, "forwarding goes round in a ring over "+dn)
-	case len(r.diverted) > maxDiverted, len(r.diverted) == maxDiverted && dev.always != "":
+	case len(r.diverted) > maxDiverted, len(r.diverted) == maxDiverted && to != "":
 		return r.refuse(tooFar, "extension "+dn, "the call was forwarded more than "+strconv.Itoa(maxDiverted)+" times")
-	case dev.always == "":
+	case to == "" && dev.dnd:
+		return r.refuse(undisturbed, "extension "+dn, dn+" must not be disturbed")
+	case to == "":
 		if r.explain {
 			r.explainDevice(dn, dev)
 		}
@@ -259,11 +266,11 @@ func (r *resolution) extension(dn string, dev *device) *contract.ResolveResponse
 		return resp
 	}
 	if r.explain {
-		r.step("extension "+dn, "always forwards to "+dev.always+", which is dialled with its permissions")
+		r.step("extension "+dn, why+" to "+to+", which is dialled with its permissions")
 	}
 	r.diverted = append(r.diverted, dn)
 	r.caller = r.insider(dn, dev)
-	r.dial(dev.always)
+	r.dial(to)
 	return nil
 }
 
