@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/gofiber/fiber/v2"
 
 	"parley/internal/contract"
 	"parley/internal/voice"
@@ -68,12 +65,12 @@ type oauthError struct {
 	Description string `json:"error_description"`
 }
 
-func refuseOAuth(c *fiber.Ctx, code int, kind, why string) error {
-	return c.Status(code).JSON(oauthError{kind, why})
+func refuseOAuth(c *exchange, code int, kind, why string) error {
+	return c.reply(code, oauthError{kind, why})
 }
 
 // oauthFailure is the refusal of a sign-in.
-func (s *Service) oauthFailure(c *fiber.Ctx, err error) error {
+func (s *Service) oauthFailure(c *exchange, err error) error {
 	switch voice.CodeOf(err) {
 	case "unauthorized", "not_found", "invalid":
 		return refuseOAuth(c, http.StatusBadRequest, "invalid_grant", "the name or the password is wrong")
@@ -85,21 +82,21 @@ func (s *Service) oauthFailure(c *fiber.Ctx, err error) error {
 }
 
 // tokenOf gives a token for a password or a code (RFC 6749 §4.1.3, §4.3.2). username may name the tenant: "acme\alice".
-func (s *Service) tokenOf(c *fiber.Ctx) error {
-	form := func(name string) string { return strings.Clone(c.FormValue(name)) }
+func (s *Service) tokenOf(c *exchange) error {
+	form := c.PostFormValue
 	switch form("grant_type") {
 	case "password":
 		session, err := s.signIn(c, form("username"), form("password"))
 		if err != nil {
 			return s.oauthFailure(c, err)
 		}
-		return c.JSON(s.tokenBody(session.Token, session.Expires))
+		return c.reply(http.StatusOK, s.tokenBody(session.Token, session.Expires))
 	case "authorization_code":
 		g, ok := s.codes.take(form("code"), form("redirect_uri"), s.o.Now())
 		if !ok {
 			return refuseOAuth(c, http.StatusBadRequest, "invalid_grant", "the code is not valid, was used, or belongs to another redirect_uri")
 		}
-		return c.JSON(s.tokenBody(g.token, g.expires))
+		return c.reply(http.StatusOK, s.tokenBody(g.token, g.expires))
 	case "":
 		return refuseOAuth(c, http.StatusBadRequest, "invalid_request", "grant_type is missing")
 	}
@@ -114,22 +111,21 @@ func (s *Service) tokenBody(token string, expires time.Time) any {
 	return body
 }
 
-func (s *Service) signIn(c *fiber.Ctx, user, password string) (contract.Session, error) {
+func (s *Service) signIn(c *exchange, user, password string) (contract.Session, error) {
 	tenant := ""
 	if before, after, ok := strings.Cut(user, `\`); ok {
 		tenant, user = before, after
 	}
-	source, _ := netip.ParseAddr(c.IP())
-	return s.o.SignIn(c.UserContext(), contract.SignInRequest{Tenant: tenant, User: user, Password: password, Source: source.Unmap()})
+	return s.o.SignIn(c.Context(), contract.SignInRequest{Tenant: tenant, User: user, Password: password, Source: c.source()})
 }
 
 // authorize gives a code to who sends a name and a password, or a token, and leads back to redirect_uri with it (RFC 6749
 // §4.1.1). There is no page: a desktop asks its user itself. Nothing here makes a browser send a password by itself, so no
 // page of somebody else can have a code made.
-func (s *Service) authorize(c *fiber.Ctx) error {
-	redirect := strings.Clone(c.Query("redirect_uri"))
+func (s *Service) authorize(c *exchange) error {
+	redirect := c.query("redirect_uri")
 	back, err := url.Parse(redirect)
-	if c.Query("response_type") != "code" || err != nil || !back.IsAbs() || back.Host == "" || back.Fragment != "" || len(redirect) > 2048 ||
+	if c.query("response_type") != "code" || err != nil || !back.IsAbs() || back.Host == "" || back.Fragment != "" || len(redirect) > 2048 ||
 		back.Scheme != "https" && back.Scheme != "http" {
 		return refuseOAuth(c, http.StatusBadRequest, "invalid_request", "response_type=code and an absolute redirect_uri are needed")
 	}
@@ -143,20 +139,20 @@ func (s *Service) authorize(c *fiber.Ctx) error {
 	}
 	q := back.Query()
 	q.Set("code", code)
-	if state := c.Query("state"); state != "" {
-		q.Set("state", strings.Clone(state))
+	if state := c.query("state"); state != "" {
+		q.Set("state", state)
 	}
 	back.RawQuery = q.Encode()
-	return c.Redirect(back.String(), http.StatusFound)
+	return c.redirect(back.String())
 }
 
 // credentials are those of the header Authorization: Basic (RFC 7617) signs in, Bearer (RFC 6750) is a token already.
-func (s *Service) credentials(c *fiber.Ctx) (token string, expires time.Time, err error) {
-	scheme, rest, _ := strings.Cut(strings.Clone(c.Get(fiber.HeaderAuthorization)), " ")
+func (s *Service) credentials(c *exchange) (token string, expires time.Time, err error) {
+	scheme, rest, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	rest = strings.TrimSpace(rest)
 	switch {
 	case strings.EqualFold(scheme, "Bearer") && rest != "":
-		_, err := s.o.Verify(c.UserContext(), rest)
+		_, err := s.o.Verify(c.Context(), rest)
 		return rest, time.Time{}, err
 	case strings.EqualFold(scheme, "Basic"):
 		plain, err := base64.StdEncoding.DecodeString(rest)
@@ -171,16 +167,16 @@ func (s *Service) credentials(c *fiber.Ctx) (token string, expires time.Time, er
 }
 
 // userInfo says who a token stands for.
-func (s *Service) userInfo(c *fiber.Ctx) error {
-	scheme, token, _ := strings.Cut(strings.Clone(c.Get(fiber.HeaderAuthorization)), " ")
+func (s *Service) userInfo(c *exchange) error {
+	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return s.refusal(c, voice.Errorf(voice.ErrUnauthorized, "a valid bearer token is needed"))
 	}
-	p, err := s.o.Verify(c.UserContext(), strings.TrimSpace(token))
+	p, err := s.o.Verify(c.Context(), strings.TrimSpace(token))
 	if err != nil {
 		return s.refusal(c, err)
 	}
-	return c.JSON(map[string]any{
+	return c.reply(http.StatusOK, map[string]any{
 		"username": p.User, "contact_center_id": p.Tenant, "authorities": p.Roles, "user": map[string]any{"cmeUserName": p.User},
 	})
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
-
-	"github.com/gofiber/fiber/v2"
 
 	"parley/internal/voice"
 )
@@ -68,8 +67,8 @@ const (
 
 // notifications answers messages of the push channel: one or several at once, at /notifications or below it, as CometD's
 // clients append the kind of message to the path.
-func (s *Service) notifications(c *fiber.Ctx, x *session) error {
-	messages, err := readMessages(c.Body())
+func (s *Service) notifications(c *exchange, x *session) error {
+	messages, err := readMessages(c.bytes())
 	if err != nil {
 		return s.refusal(c, err)
 	}
@@ -77,7 +76,7 @@ func (s *Service) notifications(c *fiber.Ctx, x *session) error {
 	for i := range messages {
 		m := &messages[i]
 		if m.Channel == "/meta/connect" {
-			queued, reply := s.connect(c.UserContext(), x, m)
+			queued, reply := s.connect(c.Context(), x, m)
 			for _, q := range queued {
 				out = append(out, q)
 			}
@@ -86,7 +85,7 @@ func (s *Service) notifications(c *fiber.Ctx, x *session) error {
 		}
 		out = append(out, s.meta(x, m))
 	}
-	return c.JSON(out)
+	return c.reply(http.StatusOK, out)
 }
 
 func readMessages(body []byte) ([]bayeuxMessage, error) {

@@ -6,10 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
-
-	"github.com/gofiber/fiber/v2"
 
 	"parley/internal/voice"
 )
@@ -19,52 +15,69 @@ const (
 	cookieName = "WORKSPACE_SESSIONID"
 )
 
-// Mount puts the interface on an HTTP server.
-func (s *Service) Mount(app fiber.Router) {
-	app.Post("/auth/v3/oauth/token", s.tokenOf)
-	app.Get("/auth/v3/oauth/authorize", s.authorize)
-	app.Get("/auth/v3/userinfo", s.userInfo)
+// Prefixes of the paths that [Service.Handler] answers.
+const (
+	PathWorkspace = "/workspace/v3/"
+	PathAuth      = "/auth/v3/"
+)
 
-	app.Post(base+"/initialize-workspace", s.initialize)
-	app.Post(base+"/login", s.initialize)
-	app.Post(base+"/logout", s.within(s.logout))
-	app.Get(base+"/current-session", s.within(s.currentSession))
-	app.Get(base+"/userinfo", s.within(s.currentSession))
-	app.Get(base+"/auth-keep-alive", s.within(func(c *fiber.Ctx, _ *session, _ voice.Principal) error { return done(c, nil) }))
-	app.Get(base+"/configuration", s.within(s.configuration))
-	app.Get(base+"/configuration/places/:place/dns", s.within(s.placeDNs))
-	for _, path := range []string{"/activate-channels", "/voice/activate"} {
-		app.Post(base+path, s.within(s.activateREST))
+// Handler answers all that lies below [PathWorkspace] and [PathAuth].
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	route := func(pattern string, h handler) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := h(&exchange{r, w}); err != nil {
+				s.log.Error("answer a desktop", "path", pattern, "err", err)
+			}
+		})
 	}
-	app.Post(base+"/voice/deactivate", s.within(s.deactivateREST))
-	app.Get(base+"/voice/calls", s.within(s.listCalls))
-	app.Post(base+"/voice/calls/:id/complete", s.within(s.complete))
+	route("POST /auth/v3/oauth/token", s.tokenOf)
+	route("GET /auth/v3/oauth/authorize", s.authorize)
+	route("GET /auth/v3/userinfo", s.userInfo)
+
+	route("POST "+base+"/initialize-workspace", s.initialize)
+	route("POST "+base+"/login", s.initialize)
+	route("POST "+base+"/logout", s.within(s.logout))
+	route("GET "+base+"/current-session", s.within(s.currentSession))
+	route("GET "+base+"/userinfo", s.within(s.currentSession))
+	route("GET "+base+"/auth-keep-alive", s.within(func(c *exchange, _ *session, _ voice.Principal) error { return done(c, nil) }))
+	route("GET "+base+"/configuration", s.within(s.configuration))
+	route("GET "+base+"/configuration/places/{place}/dns", s.within(s.placeDNs))
+	for _, path := range []string{"/activate-channels", "/voice/activate"} {
+		route("POST "+base+path, s.within(s.activateREST))
+	}
+	route("POST "+base+"/voice/deactivate", s.within(s.deactivateREST))
+	route("GET "+base+"/voice/calls", s.within(s.listCalls))
+	route("POST "+base+"/voice/calls/{id}/complete", s.within(s.complete))
 	for name, v := range verbs {
-		path := base + "/voice/" + name
+		path := "/voice/" + name
 		if v.onCall {
-			path = base + "/voice/calls/:id/" + name
+			path = "/voice/calls/{id}/" + name
 		}
-		app.Post(path, s.within(s.verb(name, v)))
+		route("POST "+base+path, s.within(s.verb(name, v)))
 	}
 	for _, name := range agentVerbs {
-		app.Post(base+"/voice/"+name, s.within(s.agentVerb))
+		route("POST "+base+"/voice/"+name, s.within(s.agentVerb))
 	}
-	push := s.within(func(c *fiber.Ctx, x *session, _ voice.Principal) error { return s.notifications(c, x) })
-	app.Post(base+"/notifications", push)
-	app.Post(base+"/notifications/*", push)
-	app.All(base+"/*", func(c *fiber.Ctx) error {
-		return s.refusal(c, voice.Errorf(voice.ErrNotFound, "the workspace interface has no such resource"))
-	})
+	push := s.within(func(c *exchange, x *session, _ voice.Principal) error { return s.notifications(c, x) })
+	route("POST "+base+"/notifications", push)
+	route("POST "+base+"/notifications/", push)
+	nothing := func(c *exchange) error {
+		return s.refusal(c, voice.Errorf(voice.ErrNotFound, "there is no such resource here"))
+	}
+	route(PathWorkspace, nothing)
+	route(PathAuth, nothing)
+	return mux
 }
 
 // within runs a handler for who has a session. What changes something must come from the desktop's own page, where a
 // browser tells: the cookie alone would let any page of the same site in.
-func (s *Service) within(h func(*fiber.Ctx, *session, voice.Principal) error) fiber.Handler {
-	return func(c *fiber.Ctx) error {
-		if c.Method() != http.MethodGet && !sameOrigin(c) {
+func (s *Service) within(h func(*exchange, *session, voice.Principal) error) handler {
+	return func(c *exchange) error {
+		if c.Method != http.MethodGet && !c.sameOrigin() {
 			return s.refusal(c, voice.Errorf(voice.ErrForbidden, "the request comes from a page of another origin"))
 		}
-		x, p, err := s.find(c.UserContext(), strings.Clone(c.Cookies(cookieName)))
+		x, p, err := s.find(c.Context(), c.session())
 		if err != nil {
 			return s.refusal(c, err)
 		}
@@ -72,27 +85,14 @@ func (s *Service) within(h func(*fiber.Ctx, *session, voice.Principal) error) fi
 	}
 }
 
-// sameOrigin compares Origin, where it is sent, with the host that was asked.
-func sameOrigin(c *fiber.Ctx) bool {
-	if site := c.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return false
-	}
-	origin := c.Get(fiber.HeaderOrigin)
-	if origin == "" {
-		return true
-	}
-	o, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(o.Host, string(c.Context().Host()))
-}
-
 // initialize opens a session for who has a code, a token, or a name and a password, and gives the cookie.
-func (s *Service) initialize(c *fiber.Ctx) error {
-	if !sameOrigin(c) {
+func (s *Service) initialize(c *exchange) error {
+	if !c.sameOrigin() {
 		return s.refusal(c, voice.Errorf(voice.ErrForbidden, "the request comes from a page of another origin"))
 	}
 	token := ""
-	if code := strings.Clone(c.Query("code")); code != "" {
-		g, ok := s.codes.take(code, strings.Clone(c.Query("redirect_uri")), s.o.Now())
+	if code := c.query("code"); code != "" {
+		g, ok := s.codes.take(code, c.query("redirect_uri"), s.o.Now())
 		if !ok {
 			return s.refusal(c, voice.Errorf(voice.ErrUnauthorized, "the code is not valid, was used, or belongs to another redirect_uri"))
 		}
@@ -103,11 +103,11 @@ func (s *Service) initialize(c *fiber.Ctx) error {
 			return s.refusal(c, err)
 		}
 	}
-	p, err := s.o.Verify(c.UserContext(), token)
+	p, err := s.o.Verify(c.Context(), token)
 	if err != nil {
 		return s.refusal(c, err)
 	}
-	person, err := s.person(c.UserContext(), p)
+	person, err := s.person(c.Context(), p)
 	if err != nil {
 		return s.refusal(c, err)
 	}
@@ -116,23 +116,23 @@ func (s *Service) initialize(c *fiber.Ctx) error {
 		return s.refusal(c, err)
 	}
 	s.cookie(c, x.key)
-	return c.JSON(answer{Status: status{Code: codeAccepted}}) // the channel tells when it is done
+	return c.reply(http.StatusOK, answer{Status: status{Code: codeAccepted}}) // the channel tells when it is done
 }
 
 // cookie gives the session's cookie; "" takes it back. Behind a proxy that ends TLS the browser's side is secure too.
-func (s *Service) cookie(c *fiber.Ctx, key string) {
-	ck := &fiber.Cookie{
-		Name: cookieName, Value: key, Path: base, HTTPOnly: true, SameSite: fiber.CookieSameSiteStrictMode,
-		Secure: s.o.Config.Secure || c.Secure() || c.Get("X-Forwarded-Proto") == "https",
+func (s *Service) cookie(c *exchange, key string) {
+	ck := &http.Cookie{
+		Name: cookieName, Value: key, Path: base, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: s.o.Config.Secure || c.overTLS(),
 	}
 	if key == "" {
 		ck.MaxAge = -1
 	}
-	c.Cookie(ck)
+	http.SetCookie(c.w, ck)
 }
 
 // logout ends the session. The token stays good: it is the user's, who may have other desktops.
-func (s *Service) logout(c *fiber.Ctx, x *session, _ voice.Principal) error {
+func (s *Service) logout(c *exchange, x *session, _ voice.Principal) error {
 	s.end(x)
 	s.cookie(c, "")
 	return done(c, nil)
@@ -158,7 +158,7 @@ func (s *Service) readyMessageLocked(x *session) any {
 	}
 }
 
-func (s *Service) currentSession(c *fiber.Ctx, x *session, _ voice.Principal) error {
+func (s *Service) currentSession(c *exchange, x *session, _ voice.Principal) error {
 	now := s.o.Now()
 	x.mu.Lock()
 	user := x.userLocked()
@@ -172,7 +172,7 @@ func (s *Service) currentSession(c *fiber.Ctx, x *session, _ voice.Principal) er
 	return done(c, map[string]any{"user": user})
 }
 
-func (s *Service) configuration(c *fiber.Ctx, _ *session, _ voice.Principal) error {
+func (s *Service) configuration(c *exchange, _ *session, _ voice.Principal) error {
 	return done(c, emptyConfiguration())
 }
 
@@ -201,12 +201,8 @@ func (s *Service) placeOf(ctx context.Context, x *session, p voice.Principal, na
 	return place, err
 }
 
-func (s *Service) placeDNs(c *fiber.Ctx, x *session, p voice.Principal) error {
-	name, err := url.PathUnescape(strings.Clone(c.Params("place")))
-	if err != nil {
-		return s.refusal(c, voice.Errorf(voice.ErrInvalid, "the name of the place is not well-formed"))
-	}
-	place, err := s.placeOf(c.UserContext(), x, p, name)
+func (s *Service) placeDNs(c *exchange, x *session, p voice.Principal) error {
+	place, err := s.placeOf(c.Context(), x, p, c.PathValue("place"))
 	if err != nil {
 		return s.refusal(c, err)
 	}
@@ -231,16 +227,16 @@ type activation struct {
 	} `json:"data"`
 }
 
-func (s *Service) activateREST(c *fiber.Ctx, x *session, p voice.Principal) error {
+func (s *Service) activateREST(c *exchange, x *session, p voice.Principal) error {
 	var in activation
-	err := parse(c.Body(), &in)
+	err := parse(c.bytes(), &in)
 	if err == nil {
-		err = s.activateDevice(c.UserContext(), x, p, &in)
+		err = s.activateDevice(c.Context(), x, p, &in)
 	}
 	if err != nil {
 		return s.refusalOf(c, in.OperationID, err)
 	}
-	return c.JSON(answer{OperationID: in.OperationID})
+	return c.reply(http.StatusOK, answer{OperationID: in.OperationID})
 }
 
 // activateDevice takes the device that is asked for: an agent his own, that is one of his place; others any of the tenant.
@@ -285,12 +281,12 @@ func (s *Service) deviceAt(tenant string, place voice.Place, dn string) (string,
 	return "", voice.TErrorf(voice.TErrDNNotConfigured, "place %q has no extension", place.Name)
 }
 
-func (s *Service) deactivateREST(c *fiber.Ctx, x *session, _ voice.Principal) error {
+func (s *Service) deactivateREST(c *exchange, x *session, _ voice.Principal) error {
 	s.deactivate(x)
 	return done(c, nil)
 }
 
-func (s *Service) listCalls(c *fiber.Ctx, x *session, _ voice.Principal) error {
+func (s *Service) listCalls(c *exchange, x *session, _ voice.Principal) error {
 	x.mu.Lock()
 	calls := x.callViewsLocked(s.o.Now())
 	x.mu.Unlock()
@@ -298,15 +294,15 @@ func (s *Service) listCalls(c *fiber.Ctx, x *session, _ voice.Principal) error {
 }
 
 // complete puts a released call away, where they are not put away by themselves.
-func (s *Service) complete(c *fiber.Ctx, x *session, _ voice.Principal) error {
+func (s *Service) complete(c *exchange, x *session, _ voice.Principal) error {
 	var in parameters
-	if err := parse(c.Body(), &in); err != nil {
+	if err := parse(c.bytes(), &in); err != nil {
 		return s.refusal(c, err)
 	}
-	if err := s.completeCall(x, strings.Clone(c.Params("id"))); err != nil {
+	if err := s.completeCall(x, c.PathValue("id")); err != nil {
 		return s.refusalOf(c, in.OperationID, err)
 	}
-	return c.JSON(answer{OperationID: in.OperationID})
+	return c.reply(http.StatusOK, answer{OperationID: in.OperationID})
 }
 
 func (s *Service) completeCall(x *session, id string) error {
@@ -331,17 +327,17 @@ func errNoCall(id string) error {
 }
 
 // agentVerb refuses what needs agent state.
-func (s *Service) agentVerb(c *fiber.Ctx, _ *session, _ voice.Principal) error {
+func (s *Service) agentVerb(c *exchange, _ *session, _ voice.Principal) error {
 	return s.refusal(c, voice.TErrorf(voice.TErrUnsupported, "agent state is not kept yet; the device can be used without"))
 }
 
 // verb answers one verb: the request is made, asked, and its outcome told, in the answer and, when it was refused, by an
 // EventError too, since there are desktops that look nowhere else.
-func (s *Service) verb(name string, v verb) func(*fiber.Ctx, *session, voice.Principal) error {
-	return func(c *fiber.Ctx, x *session, p voice.Principal) error {
+func (s *Service) verb(name string, v verb) func(*exchange, *session, voice.Principal) error {
+	return func(c *exchange, x *session, p voice.Principal) error {
 		s.metrics.requests.WithLabelValues(name).Inc()
 		var in parameters
-		if err := parse(c.Body(), &in); err != nil {
+		if err := parse(c.bytes(), &in); err != nil {
 			return s.refusal(c, err)
 		}
 		if len(in.OperationID) > maxText {
@@ -349,15 +345,15 @@ func (s *Service) verb(name string, v verb) func(*fiber.Ctx, *session, voice.Pri
 		}
 		r, err := v.request(&in.Data)
 		if err == nil {
-			err = s.address(x, p, v, r, strings.Clone(c.Params("id")), in.Data.CallUUID)
+			err = s.address(x, p, v, r, c.PathValue("id"), in.Data.CallUUID)
 		}
 		if err == nil {
-			err = s.ask(c.UserContext(), x, r, in.OperationID)
+			err = s.ask(c.Context(), x, r, in.OperationID)
 		}
 		if err != nil {
 			return s.refusalOf(c, in.OperationID, err)
 		}
-		return c.JSON(answer{Status: status{Code: codeAccepted}, OperationID: in.OperationID})
+		return c.reply(http.StatusOK, answer{Status: status{Code: codeAccepted}, OperationID: in.OperationID})
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/gofiber/fiber/v2"
-
 	"parley/internal/voice"
 )
 
@@ -28,16 +26,16 @@ type answer struct {
 	Data        any    `json:"data,omitempty"`
 }
 
-func done(c *fiber.Ctx, data any) error { return c.JSON(answer{Data: data}) }
+func done(c *exchange, data any) error { return c.reply(http.StatusOK, answer{Data: data}) }
 
 // refusal turns an error into an answer: with the number of T-Library where there is one, else with the HTTP status.
-func (s *Service) refusal(c *fiber.Ctx, err error) error { return s.refusalOf(c, "", err) }
+func (s *Service) refusal(c *exchange, err error) error { return s.refusalOf(c, "", err) }
 
-func (s *Service) refusalOf(c *fiber.Ctx, operation string, err error) error {
+func (s *Service) refusalOf(c *exchange, operation string, err error) error {
 	var te *voice.TError
 	if errors.As(err, &te) {
 		s.metrics.refused.Inc()
-		return c.Status(statusOf(te.Code)).JSON(answer{Status: status{int(te.Code), te.Message}, OperationID: operation})
+		return c.reply(statusOf(te.Code), answer{Status: status{int(te.Code), te.Message}, OperationID: operation})
 	}
 	code, text := http.StatusInternalServerError, "internal error; the log of the front end has the details"
 	for _, k := range []struct {
@@ -59,10 +57,10 @@ func (s *Service) refusalOf(c *fiber.Ctx, operation string, err error) error {
 		}
 	}
 	if code == http.StatusInternalServerError {
-		s.log.Error("workspace request failed", "path", c.Route().Path, "err", err)
+		s.log.Error("workspace request failed", "path", c.Pattern, "err", err)
 	}
 	s.metrics.refused.Inc()
-	return c.Status(code).JSON(answer{Status: status{code, text}, OperationID: operation})
+	return c.reply(code, answer{Status: status{code, text}, OperationID: operation})
 }
 
 // statusOf is the HTTP status of a refusal by T-Library; what is the asker's fault is 400.

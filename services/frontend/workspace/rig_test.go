@@ -78,7 +78,8 @@ func start(t *testing.T, change func(*Config)) *rig {
 	}
 	r.Service = s
 	srv := httpapi.New(httpapi.Options{Service: "test", Title: "test", Verify: r.verify})
-	s.Mount(srv.App())
+	srv.Mount(PathWorkspace, s.Handler())
+	srv.Mount(PathAuth, s.Handler())
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {

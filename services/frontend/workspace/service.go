@@ -34,7 +34,7 @@ type Options struct {
 	Now      func() time.Time      // nil: time.Now
 }
 
-// Service is the interface. See [New], [Service.Mount], [Service.Call], [Service.Device] and [Service.Run].
+// Service is the interface. See [New], [Service.Handler], [Service.Call], [Service.Device] and [Service.Run].
 type Service struct {
 	o        Options
 	log      *slog.Logger
