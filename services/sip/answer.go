@@ -17,9 +17,11 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 	if e == nil {
 		return // the proxy there asks more phones than anybody has
 	}
-	if e.leg == c.legs[callee] { // our ACK has not reached it, or is still to come
-		c.ackAgain(callee)
-		return
+	for s, l := range c.legs {
+		if e.leg == l { // our ACK has not reached it, or is still to come
+			c.ackAgain(side(s))
+			return
+		}
 	}
 	if e.hungUp {
 		c.w.ack(e.leg.ackTo(b.seq, c.w.id()))

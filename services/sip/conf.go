@@ -89,11 +89,14 @@ func (c *call) addParty(s side, req *voice.Request) *voice.TError {
 	if c.audio == nil || !c.audio.through() {
 		return errDirect()
 	}
+	v := c.conv
+	if _, there := v.member(req.OtherDN); there {
+		return voice.TErrorf(voice.TErrInvalidCalledDN, "%.64s is in the call already", req.OtherDN)
+	}
 	n, err := c.w.more(c)
 	if err != nil {
 		return refusal(err)
 	}
-	v := c.conv
 	n.dialled = req.OtherDN
 	n.enter(v)
 	b := &by{dn: req.ThisDN, role: voice.RoleAddedBy, state: voice.StateConferenced}

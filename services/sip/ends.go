@@ -199,6 +199,7 @@ func (c *call) adopt(to side, from *call, s side) {
 	e.owner.call.Store(c)
 	for i, b := range from.branches { // it may be asked for again by who it was called for
 		if b.leg == l {
+			b.call = c
 			c.branches = append(c.branches, b)
 			from.branches = append(from.branches[:i:i], from.branches[i+1:]...)
 			break

@@ -16,8 +16,9 @@ import (
 
 // branch is one place that is called.
 type branch struct {
-	leg     *leg // of its first early dialog; of the one that answered, then
-	origin  leg  // as it was before anybody answered
+	call    *call // that it belongs to
+	leg     *leg  // of its first early dialog; of the one that answered, then
+	origin  leg   // as it was before anybody answered
 	earlies []*early
 	invite  *sip.Request // until it has a final answer, to be sent again
 	tries   int          // times it was sent again
@@ -65,7 +66,7 @@ func (c *call) patience(d time.Duration) {
 
 // start sends the INVITE to one contact.
 func (c *call) start(to *contract.Binding, by string) {
-	b := &branch{trunk: by, attempt: c.current, leg: &leg{callID: c.legID(), tag: c.w.id(), contact: c.contact}}
+	b := &branch{call: c, trunk: by, attempt: c.current, leg: &leg{callID: c.legID(), tag: c.w.id(), contact: c.contact}}
 	if by != "" {
 		b.exit, b.hop = c.exit, c.hop
 	}
@@ -123,7 +124,7 @@ func (c *call) sendInvite(b *branch, req *sip.Request) error {
 	tx, err := c.w.send(req, func(res *sip.Response, err error) {
 		c.must(func() {
 			if seq == b.seq { // else of one that was sent again since
-				c.branchSaid(b, res, err)
+				b.call.branchSaid(b, res, err)
 			}
 		})
 	})

@@ -72,9 +72,9 @@ type stage struct {
 
 	known   sync.Mutex // guards calls, which a call may add to
 	calls   []*call    // there are now, and were
-	made    int     // beside the first
-	opened  int     // legs
-	several bool    // sounds are played by several legs
+	made    int        // beside the first
+	opened  int        // legs
+	several bool       // sounds are played by several legs
 	answers []*contract.RequestAnswer
 	extra   []*fakeLegs
 	merging sync.WaitGroup

@@ -139,7 +139,10 @@ func (c *call) ringing(b *branch) {
 	case c.origin != nil: // it is called into a conversation
 		if c.rings == "" {
 			c.rings = c.plan.Number
-			c.publish(voice.EventRinging, callee, voice.StateConferenced, c.by.said)
+			c.publish(voice.EventRinging, callee, voice.StateConferenced, func(e *voice.CallEvent) {
+				c.by.said(e)
+				e.OtherDN, e.OtherDNRole = c.by.dn, voice.RoleConferenceMember
+			})
 		}
 	case c.beyond(b):
 		defer c.show()

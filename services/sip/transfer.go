@@ -278,6 +278,9 @@ func (c *call) dismiss(s side, reason string) {
 	id := l.callID
 	for i, b := range c.branches {
 		if b.leg == l {
+			for _, e := range b.earlies { // its 2xx may come again
+				e.hungUp = true
+			}
 			c.branches = append(c.branches[:i:i], c.branches[i+1:]...)
 			break
 		}
