@@ -31,6 +31,7 @@ import (
 	"parley/services/config"
 	"parley/services/dialplan"
 	"parley/services/frontend"
+	"parley/services/frontend/workspace"
 	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/sip"
@@ -205,6 +206,17 @@ func (n *Node) startFrontend(ctx context.Context, s *service) error {
 	}
 	rest := n.rest(s, "Parley front end: requests, calls and events")
 	svc.Routes(rest)
+	desks := workspace.Doors(n.fab, n.directory)
+	desks.Config, desks.Registry, desks.Log, desks.Stopping = n.cfg.Frontend.Workspace, s.reg, s.log, rest.Stopping()
+	desktops, err := workspace.New(desks)
+	if err != nil {
+		return err
+	}
+	for _, prefix := range []string{workspace.PathWorkspace, workspace.PathAuth} {
+		rest.Mount(prefix, desktops.Handler())
+	}
+	n.house.start(s.name+" (desktops)", desktops.Run)
+	n.house.start(s.name+" (events for desktops)", func(ctx context.Context) error { return desktops.Follow(ctx, n.fab) })
 	n.run(s, svc.Run, rest.Serve)
 	return n.settle(ctx, s)
 }

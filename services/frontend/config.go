@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"parley/services/frontend/workspace"
 )
 
 // Config is the part `frontend` of the configuration file.
@@ -14,11 +16,14 @@ type Config struct {
 	StreamsPerUser  int           `yaml:"streams_per_user"`  // of one user
 	Buffer          int           `yaml:"buffer"`            // events that a client may be behind
 	Heartbeat       time.Duration `yaml:"heartbeat"`         // on a quiet event stream
+
+	Workspace workspace.Config `yaml:"workspace"` // desktops of agents
 }
 
 // DefaultConfig is what holds where the file says nothing.
 func DefaultConfig() Config {
-	return Config{Requests: 512, RequestsPerUser: 32, Streams: 1000, StreamsPerUser: 32, Buffer: 8192, Heartbeat: 15 * time.Second}
+	return Config{Requests: 512, RequestsPerUser: 32, Streams: 1000, StreamsPerUser: 32, Buffer: 8192, Heartbeat: 15 * time.Second,
+		Workspace: workspace.DefaultConfig()}
 }
 
 // Limits of Validate.
@@ -46,5 +51,5 @@ func (c Config) Validate() error {
 	if c.Heartbeat < time.Second || c.Heartbeat > maxHeartbeat {
 		errs = append(errs, fmt.Errorf("frontend.heartbeat: %v is not between 1s and %v", c.Heartbeat, maxHeartbeat))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Workspace.Validate())...)
 }

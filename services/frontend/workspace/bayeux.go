@@ -282,6 +282,7 @@ func (s *Service) await(ctx context.Context, wake <-chan struct{}, wait time.Dur
 		return nil
 	case <-ctx.Done():
 	case <-s.stopping:
+	case <-s.o.Stopping:
 	}
 	return errStopping
 }

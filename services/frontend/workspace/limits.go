@@ -23,13 +23,13 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	if c.MaxSessions < 1 || c.MaxSessions > 10_000 {
-		errs = append(errs, fmt.Errorf("workspace.max_sessions: %d is not between 1 and 10000", c.MaxSessions))
+		errs = append(errs, fmt.Errorf("frontend.workspace.max_sessions: %d is not between 1 and 10000", c.MaxSessions))
 	}
 	if c.Poll < time.Second || c.Poll > 50*time.Second { // clients wait 60 s for an answer
-		errs = append(errs, fmt.Errorf("workspace.poll: %v is not between 1s and 50s", c.Poll))
+		errs = append(errs, fmt.Errorf("frontend.workspace.poll: %v is not between 1s and 50s", c.Poll))
 	}
 	if c.Silence < c.Poll || c.Silence > 24*time.Hour {
-		errs = append(errs, fmt.Errorf("workspace.silence: %v is not between workspace.poll and 24h", c.Silence))
+		errs = append(errs, fmt.Errorf("frontend.workspace.silence: %v is not between workspace.poll and 24h", c.Silence))
 	}
 	return errors.Join(errs...)
 }

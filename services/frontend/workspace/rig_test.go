@@ -54,7 +54,6 @@ func start(t *testing.T, change func(*Config)) *rig {
 			defer r.mu.Unlock()
 			return contract.FindCallsResponse{Calls: r.calls}, nil
 		},
-		Revoke: func(context.Context, string) error { return nil },
 		Read: func(_ context.Context, kind voice.Kind, tenant, key string) (voice.Resource, error) {
 			body, ok := map[string]string{
 				"persons/alice":  `{"username":"alice","first_name":"Alice","agent_id":"A1","place":"desk-1"}`,

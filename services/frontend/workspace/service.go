@@ -24,11 +24,11 @@ type Options struct {
 	Calls  func(ctx context.Context, r contract.FindCallsRequest) (contract.FindCallsResponse, error) // contract.FindCalls
 	SignIn func(ctx context.Context, r contract.SignInRequest) (contract.Session, error)              // contract.SignIn
 	Verify func(ctx context.Context, token string) (voice.Principal, error)                           // contract.VerifyToken
-	Revoke func(ctx context.Context, token string) error                                              // contract.RevokeToken
 	Read   func(ctx context.Context, kind voice.Kind, tenant, key string) (voice.Resource, error)     // contract.ConfigGet
 	DN     func(tenant, number string) (kind voice.DNType, ok bool)                                   // of contract.Directory
 
 	Config   Config
+	Stopping <-chan struct{}       // closed when the server that has Handler stops; may be nil
 	Registry prometheus.Registerer // may be nil
 	Log      *slog.Logger          // nil: discard
 	Now      func() time.Time      // nil: time.Now
@@ -53,7 +53,7 @@ type deviceKey struct{ tenant, dn string }
 
 // New checks its options and starts nothing.
 func New(o Options) (*Service, error) {
-	if o.Ask == nil || o.Calls == nil || o.SignIn == nil || o.Verify == nil || o.Revoke == nil || o.Read == nil || o.DN == nil {
+	if o.Ask == nil || o.Calls == nil || o.SignIn == nil || o.Verify == nil || o.Read == nil || o.DN == nil {
 		return nil, errors.New("workspace: a function that it needs is missing")
 	}
 	if err := o.Config.Validate(); err != nil {

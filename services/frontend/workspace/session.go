@@ -3,6 +3,7 @@ package workspace
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -343,6 +344,11 @@ func (s *Service) activate(ctx context.Context, x *session, dn, place string, au
 	x.mu.Unlock()
 	s.follow(x, old, dn)
 	found, err := s.o.Calls(ctx, contract.FindCallsRequest{Tenant: x.tenant, DN: dn, Limit: maxCalls})
+	if errors.Is(err, voice.ErrUnavailable) || errors.Is(err, voice.ErrTimeout) {
+		// Better without the calls there were than without those to come; their next events show them.
+		s.log.Warn("a desktop begins without the calls its device has", "dn", dn, "err", err)
+		err = nil
+	}
 	if err != nil {
 		s.deactivate(x)
 		return tErrorOf(err)

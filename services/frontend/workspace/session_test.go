@@ -268,9 +268,8 @@ func TestSilenceEndsClientsAndSessions(t *testing.T) {
 			Calls: func(_ context.Context, _ contract.FindCallsRequest) (r contract.FindCallsResponse, _ error) {
 				return r, nil
 			},
-			Revoke: func(context.Context, string) error { return nil },
-			Read:   func(context.Context, voice.Kind, string, string) (r voice.Resource, _ error) { return r, nil },
-			DN:     func(string, string) (voice.DNType, bool) { return voice.DNExtension, true },
+			Read: func(context.Context, voice.Kind, string, string) (r voice.Resource, _ error) { return r, nil },
+			DN:   func(string, string) (voice.DNType, bool) { return voice.DNExtension, true },
 		})
 		if err != nil {
 			t.Fatal(err)
