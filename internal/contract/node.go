@@ -74,4 +74,6 @@ type StatusReport struct {
 	Bans          int             `json:"bans"`          // -1 = unknown
 	Calls         int             `json:"calls"`         // in progress on this node; -1 = unknown
 	Peers         []string        `json:"peers"`         // other nodes alive
+
+	CallState *InvariantsResponse `json:"call_state,omitempty"` // set when the node runs callstate
 }

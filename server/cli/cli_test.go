@@ -203,13 +203,16 @@ func TestStatus(t *testing.T) {
 			{Name: "registrar", Level: obs.LevelPass, Address: []string{"http://127.0.0.1:11500"}},
 			{Name: "config", Level: obs.LevelDegraded, Address: []string{}, Checks: []obs.Check{
 				{Name: "store", Level: obs.LevelDegraded, Reason: "slow", Since: started}, {Name: "doors", Level: obs.LevelPass}}},
-		}},
+		}, CallState: &contract.InvariantsResponse{Threads: 5, Counts: map[string]int64{"missing": 1, "doubled": 0}, Violations: []contract.Violation{
+			{Kind: "missing", Time: started, CallUUID: "U1", Node: "n2", Reason: "events 3 to 4 are missing"},
+		}}},
 		{Node: "n2", Version: "v1", Started: started, Level: obs.LevelPass, Calls: 4},
 	}}}
 	dir := running(t, n)
 	out, errs, code := parley(t, "status", "--data-dir", dir)
 	for _, want := range []string{"node n1: degraded, version v1, up 1m", "http://127.0.0.1:11500", "store is degraded for 1m", ": slow", "node n2: pass", "node n3: no answer",
-		"registrations 12   contacts 14   calls 7   bans unknown   nodes 3"} {
+		"registrations 12   contacts 14   calls 7   bans unknown   nodes 3   call threads 5",
+		"1 invariants of calls did not hold", "missing  call U1 of node n2: events 3 to 4 are missing"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, output lacks %q:\n%s%s", code, want, out, errs)
 		}

@@ -35,8 +35,12 @@ func printCluster(w io.Writer, c control.Cluster, now time.Time) error {
 			calls = max(calls, 0) + n.Calls
 		}
 	}
-	return printf(w, "registrations %s   contacts %s   calls %s   bans %s   nodes %d\n",
-		count(first.Registrations), count(first.Contacts), count(calls), count(first.Bans), len(c.Nodes)+len(c.Silent))
+	threads := ""
+	if first.CallState != nil {
+		threads = fmt.Sprintf("   call threads %d", first.CallState.Threads)
+	}
+	return printf(w, "registrations %s   contacts %s   calls %s   bans %s   nodes %d%s\n",
+		count(first.Registrations), count(first.Contacts), count(calls), count(first.Bans), len(c.Nodes)+len(c.Silent), threads)
 }
 
 func printNode(w io.Writer, n contract.StatusReport, now time.Time) error {
@@ -67,6 +71,28 @@ func printNode(w io.Writer, n contract.StatusReport, now time.Time) error {
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if err := printf(w, "\n"); err != nil {
+		return err
+	}
+	return printCallState(w, n.CallState)
+}
+
+// violationsShown is how many of the latest are shown; REST lists more.
+const violationsShown = 5
+
+// printCallState shows what should never have happened to calls, if the node knows of any.
+func printCallState(w io.Writer, s *contract.InvariantsResponse) error {
+	if s == nil || s.Sum() == 0 {
+		return nil
+	}
+	if err := printf(w, "  %d invariants of calls did not hold (GET /api/v1/invariants of callstate); the latest:\n", s.Sum()); err != nil {
+		return err
+	}
+	for _, v := range s.Violations[max(0, len(s.Violations)-violationsShown):] {
+		if err := printf(w, "    %s  %s  call %s of node %s: %s\n", v.Time.Format(time.DateTime), v.Kind, v.CallUUID, v.Node, v.Reason); err != nil {
+			return err
+		}
 	}
 	return printf(w, "\n")
 }

@@ -44,6 +44,11 @@ func (n *Node) Status(ctx context.Context) contract.StatusReport {
 	if res, err := fabric.Call(ctx, n.fab, contract.Bans, struct{}{}); err == nil {
 		r.Bans = len(res.Bans)
 	}
+	if fabric.Local(n.fab, contract.Invariants) {
+		if res, err := fabric.Call(ctx, n.fab, contract.Invariants, struct{}{}); err == nil {
+			r.CallState = &res
+		}
+	}
 	if fabric.Local(n.fab, contract.Calls) {
 		if res, err := fabric.Call(ctx, n.fab, contract.Calls, contract.CallsRequest{Limit: 1}); err == nil {
 			r.Calls = res.Total

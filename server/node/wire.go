@@ -27,6 +27,7 @@ import (
 	"parley/internal/voice"
 	"parley/server/heap"
 	"parley/server/settings"
+	"parley/services/callstate"
 	"parley/services/cdr"
 	"parley/services/config"
 	"parley/services/dialplan"
@@ -122,6 +123,11 @@ func (n *Node) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if s := open[settings.CallState]; s != nil {
+		if err := n.startCallState(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s := open[settings.SIPProxy]; s != nil {
 		certs, err := n.certificates()
 		if err != nil {
@@ -193,6 +199,20 @@ func (n *Node) startCDR(ctx context.Context, s *service) error {
 		return err
 	}
 	rest := n.rest(s, "Parley call detail records")
+	svc.Routes(rest.API())
+	n.run(s, svc.Run, rest.Serve)
+	return n.settle(ctx, s)
+}
+
+// startCallState starts what knows the calls of all nodes. It stops after the SIP node, whose last events it wants to see.
+func (n *Node) startCallState(ctx context.Context, s *service) error {
+	svc, err := callstate.New(callstate.Options{
+		Fabric: n.fab, Config: n.cfg.CallState, Mark: filepath.Join(n.dir.path, "callstate.json"), Registry: s.reg, Health: s.health, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	rest := n.rest(s, "Parley call state: calls in progress on all nodes")
 	svc.Routes(rest.API())
 	n.run(s, svc.Run, rest.Serve)
 	return n.settle(ctx, s)

@@ -9,6 +9,7 @@ import (
 
 	"parley/internal/media"
 	"parley/internal/obs"
+	"parley/services/callstate"
 	"parley/services/cdr"
 	"parley/services/frontend"
 	"parley/services/registrar"
@@ -36,6 +37,7 @@ type Config struct {
 	Calls     sip.Config       `yaml:"calls"`
 	CDR       cdr.Config       `yaml:"cdr"`
 	Frontend  frontend.Config  `yaml:"frontend"`
+	CallState callstate.Config `yaml:"callstate"`
 }
 
 // Node says who this node is and what it runs.
@@ -143,6 +145,7 @@ const (
 	Dialplan  = "dialplan"
 	Registrar = "registrar"
 	CDR       = "cdr"
+	CallState = "callstate"
 	SIPProxy  = "sipproxy"
 	SIPNode   = "sip" // after the front door, so that it stops first and can still say goodbye
 	Frontend  = "frontend"
@@ -151,7 +154,7 @@ const (
 
 // Services lists the services a node can run, in the order they start.
 func Services() []string {
-	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, SIPProxy, SIPNode, Frontend, Pages}
+	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, CallState, SIPProxy, SIPNode, Frontend, Pages}
 }
 
 // Default returns the configuration of a node that is told nothing.
@@ -178,6 +181,7 @@ func Default() Config {
 		Calls:     sip.DefaultConfig(),
 		CDR:       cdr.DefaultConfig(),
 		Frontend:  frontend.DefaultConfig(),
+		CallState: callstate.DefaultConfig(),
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxSuspects is how many calls of a node are suspected at once.
-const maxSuspects = 1000
+// maxSuspects is how many calls of a node are suspected at once: an answer about them fits, even if each is a conference.
+const maxSuspects = 300
 
 // Suspects returns, by node, the CallUUIDs of calls in progress that nothing was heard of for a while: no event, and no word
 // of their node that it has them. Those whose node said that it has not are among them each time.
