@@ -104,6 +104,15 @@ func (p *platform) run() {
 func (p *platform) launch() {
 	p.t.Helper()
 	p.proc = peer.Start(p.t, p.dir, p.env, binary, p.args...)
+	proc := p.proc
+	p.t.Cleanup(func() { // before the process is stopped; one that the test has ended cannot be asked any more
+		if p.proc != proc {
+			return
+		}
+		if s, err := p.askStatus(); err == nil {
+			hold(p.t, s)
+		}
+	})
 }
 
 // awaitReady waits until every service passes.
