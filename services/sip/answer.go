@@ -148,6 +148,10 @@ func (c *call) acked(s side, req *sip.Request) {
 	if c.taken && c.cfg.Silence > 0 && s == caller && !c.borrowed {
 		c.audio.ends[caller].leg.Watch(c.cfg.Silence)
 	}
+	if s == caller && c.takes != nil && c.phase == queued {
+		c.takesOver()
+		return
+	}
 	if c.phase == answered {
 		c.confirmed()
 		defer c.settle()

@@ -50,8 +50,9 @@ type party struct {
 	display string // display name as sent, without quotes
 	shown   string // number to show
 	trunk   string
-	dialled string // "" = as in the Request-URI
-	leave   func() // gives back the place among the calls of trunk; nil = it has none
+	dialled string    // "" = as in the Request-URI
+	leave   func()    // gives back the place among the calls of trunk; nil = it has none
+	takes   *takeover // whose place he wants; nil = he calls
 }
 
 // outside tells whether the caller is no number of ours. Whoever calls from behind a softswitch may be one.
@@ -135,10 +136,11 @@ type call struct {
 	joinedFrom string    // ConnID it had before it was merged into its conversation
 	dissolved  bool      // its parties are in another call now, and so is its record
 
-	inRoom  bool  // its parties are in a conference
-	desk    *desk // the route point it is at; nil = none
-	taken   bool  // the caller was answered there, and has nobody to talk to yet
-	awaited bool  // his ACK has the answer to an offer of ours
+	takes   *takeover // the place that the caller wants, once he has confirmed that he is answered; nil = none
+	inRoom  bool      // its parties are in a conference
+	desk    *desk     // the route point it is at; nil = none
+	taken   bool      // the caller was answered there, and has nobody to talk to yet
+	awaited bool      // his ACK has the answer to an offer of ours
 
 	hearing hearing
 	view    atomic.Pointer[contract.LiveCall]
@@ -173,6 +175,10 @@ func (c *call) begin() {
 	}
 	defer c.show()
 	c.life = c.w.after(c.cfg.MaxDuration, func() { c.must(c.tooLong) })
+	if t := c.from.takes; t != nil {
+		c.pickUp(t)
+		return
+	}
 	c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
 	c.route(c.dialled)
 }

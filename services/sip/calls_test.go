@@ -191,3 +191,64 @@ func TestPhoneTransfers(t *testing.T) {
 	s.gone("a")
 	s.check("refer")
 }
+
+// A phone has two calls that it made or got itself, and leaves those to each other whom it talks with (RFC 5589 §7.1): the calls had
+// nothing to do with each other before.
+func TestPhoneTransfersAttended(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	second := s.anotherCall("1002", "1003", nil)
+	c := s.last("INVITE", "c")
+	first := s.sent[1] // the INVITE that 1002 answered
+	s.phoneSays(first, "REFER", 9, "", "Refer-To: <sip:1003@demo.local?Replaces="+second+">")
+	s.last("NOTIFY", "b").answer(200, "")
+	s.gone("b", "1002")
+	s.phoneSays(c, "BYE", 7, "")
+	s.gone("a")
+	s.check("refer-attended")
+}
+
+// 1003 takes the place of 1002 in a call (RFC 3891).
+func TestReplaces(t *testing.T) {
+	s := stageOfCalls(t)
+	s.talking2()
+	first := s.c
+	s.anotherCall("1003", "1002", &takeover{call: first, side: callee, state: voice.StateTransferred})
+	s.gone("b")
+	s.pass(time.Second)
+	s.callerOf("1003", "BYE")
+	s.gone("a")
+	s.check("replaces")
+}
+
+// 1003 picks up what rings at 1002: for a caller who waits, and for one for whom the call was made.
+func TestPickUp(t *testing.T) {
+	s := stageOfCalls(t)
+	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
+	s.takes("a")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	s.anotherCall("1003", "1002", &takeover{call: s.c, side: callee, state: voice.StatePickedUp})
+	b.answer(487, "")
+	s.callerOf("1003", "BYE")
+	s.gone("a")
+	s.check("pick-up-made")
+}
+
+func TestPickUpOfACaller(t *testing.T) {
+	s := stageOfCalls(t)
+	in := s.call("1002")
+	b := s.last("INVITE", "b")
+	b.answer(180, "")
+	first := s.c
+	s.anotherCall("1003", "1002", &takeover{call: first, side: callee, state: voice.StatePickedUp})
+	b.answer(487, "")
+	s.c = first
+	s.callerSays("ACK", 1, "")
+	s.callerSays("BYE", 2, "")
+	s.last("BYE", "1003").answer(200, "")
+	if in.last.StatusCode != 200 {
+		t.Errorf("the caller got %d", in.last.StatusCode)
+	}
+	s.check("pick-up")
+}

@@ -22,8 +22,9 @@ var passed = struct{ request, response, body []string }{
 
 // Option tags of what the node can do.
 const (
-	tagTimer    = "timer"  // RFC 4028
-	tagReliable = "100rel" // RFC 3262
+	tagTimer    = "timer"    // RFC 4028
+	tagReliable = "100rel"   // RFC 3262
+	tagReplaces = "replaces" // RFC 3891
 )
 
 // pass copies header fields.
@@ -83,7 +84,7 @@ func wants(m sip.Message, tag string) bool {
 func unsupported(req *sip.Request) string {
 	var out []string
 	for _, t := range tags(req, "Require") {
-		if t != tagTimer && t != tagReliable {
+		if t != tagTimer && t != tagReliable && t != tagReplaces {
 			out = append(out, t)
 		}
 	}

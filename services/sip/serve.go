@@ -135,7 +135,12 @@ func (s *Service) serveInvite(req *sip.Request, tx sipua.ServerTx) {
 		s.beginInbound(req, tx, t)
 		return
 	}
-	s.begin(req, tx, tn, party{number: number, shown: number, display: displayName(req)})
+	takes, gone := s.replaced(req, tn.Name)
+	if gone != nil {
+		refuse("no-dialog", gone)
+		return
+	}
+	s.begin(req, tx, tn, party{number: number, shown: number, display: displayName(req), takes: takes})
 }
 
 func (s *Service) report(req *sip.Request) {

@@ -109,3 +109,38 @@ func (s *stage) gone(phones ...string) {
 		s.last("BYE", p).answer(200, "")
 	}
 }
+
+// anotherCall lets a number call another one by a call of its own, and returns the Replaces that names its dialog.
+func (s *stage) anotherCall(from, number string, takes *takeover) (replaces string) {
+	s.t.Helper()
+	was := s.c
+	in := s.parse(from, "INVITE", []string{"From: <sip:" + from + "@demo.local>;tag=own", "Call-ID: call-" + from,
+		"To: <sip:" + number + "@demo.local>", "CSeq: 1 INVITE"}, s.body, "sip:"+number+"@demo.local")
+	c := s.first()
+	s.made++
+	c.id.uuid, c.id.conn, c.id.number = fmt.Sprint("u", s.made+1), fmt.Sprint("c", s.made+1), uint64(s.made+1)
+	c.from, c.dialled, c.invite, c.tx = party{number: from, shown: from}, number, in.req, in
+	c.legs[caller] = answering(in.req, "node-own", c.contact)
+	s.dialogs["call-"+from] = c
+	s.c = c
+	if takes != nil {
+		c.from.takes = takes
+		c.must(c.begin)
+		s.settle()
+		s.callerOf(from, "ACK")
+		return ""
+	}
+	c.must(c.begin)
+	s.settle()
+	s.takes(s.sent[len(s.sent)-1].to)
+	s.callerOf(from, "ACK")
+	s.c = was
+	return "call-" + from + "%3Bto-tag%3Dnode-own%3Bfrom-tag%3Down"
+}
+
+// callerOf is a request within the call that a number made.
+func (s *stage) callerOf(from, method string) *incoming {
+	s.t.Helper()
+	return s.deliver(s.parse(from, method, []string{"From: <sip:" + from + "@demo.local>;tag=own", "Call-ID: call-" + from,
+		"To: <sip:x@demo.local>;tag=node-own", "CSeq: 1 " + method}, "", "sip:node@192.0.2.5"))
+}

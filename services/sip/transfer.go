@@ -245,7 +245,7 @@ func (c *call) mergeInto(v *conversation) {
 	if old == v {
 		return
 	}
-	if c.leaveConversation() {
+	if c.leaveConversation() && old.seq > 0 {
 		o := outcome{status: 200, reason: "merged with call " + v.id.uuid}
 		if old.times.answer.IsZero() {
 			o.status = 487
