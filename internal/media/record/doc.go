@@ -1,7 +1,7 @@
 // Package record writes what is heard to a file: one party, two of them mixed, or two side by side as the channels of a
 // stereo file.
 //
-// A [Recorder] has an audio.Sink for each side. The clock of the media plane puts frames into a ring of [ringTime], and
+// A [Recorder] has an audio.Sink for each side, and [Recorder.More] where several speak on one. The clock of the media plane puts frames into a ring of [ringTime], and
 // [Recorder.Run], the only one who touches the disk, takes them out. So a slow disk costs sound and never time: what does
 // not fit any more is counted, and is silence in the file, at its place ([Gap]). Two sides stay together because each moment has
 // one place in the ring; a side that was away for a while comes back at the place where the other is.

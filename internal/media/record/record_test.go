@@ -267,6 +267,37 @@ func TestPause(t *testing.T) {
 	same(t, "right", sides[1], append(append([]int16{}, b...), a...))
 }
 
+// Several on one side are added up, also one who comes later and goes earlier.
+func TestMore(t *testing.T) {
+	r := begin(t, Config{Layout: Stereo})
+	left, right, third := tone(440, 3*time.Second), tone(1000, 3*time.Second), tone(1700, 3*time.Second)
+	more := r.More(1)
+	for i := 0; i < len(left); i += frame {
+		r.both(left[i:i+frame], right[i:i+frame])
+		if i < 8000 || i >= 16000 {
+			clear(third[i : i+frame])
+		} else if err := more.Write(third[i : i+frame]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Stop()
+	_, f := r.result()
+	for i := range right {
+		right[i] += third[i]
+	}
+	sides := f.Split()
+	same(t, "left", sides[0], left)
+	same(t, "right", sides[1], right)
+	for range MaxSides - 3 {
+		if r.More(0) == nil {
+			t.Fatal("too few sides")
+		}
+	}
+	if r.More(0) != nil {
+		t.Error("one side more than there may be")
+	}
+}
+
 // With KeepPauses a pause is silence of its length, and what comes after it is where it belongs.
 func TestKeepPauses(t *testing.T) {
 	r := begin(t, Config{Layout: Stereo, KeepPauses: true})

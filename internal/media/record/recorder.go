@@ -73,10 +73,10 @@ type Recorder struct {
 	longest  int64   // in moments: samples of each channel
 	loud     float64 // mean square above which a frame is speech
 	file     *wav.Writer
-	sides    [2]side
 	wake     chan struct{} // of Run; holds one
 
 	mu        sync.Mutex
+	sides     []*side // those of Left and Right, and more of either
 	ring      []int16 // moment m is at m modulo its length; all that is not filled is 0
 	taken     int64   // moments that Run has taken out
 	start     int64   // moment with which the file begins; -1 while silence is left out
@@ -119,8 +119,8 @@ func New(cfg Config) (*Recorder, error) {
 	if cfg.Trim {
 		r.start = -1
 	}
-	for i := range r.sides {
-		r.sides[i] = side{r: r, channel: i % r.channels}
+	for i := range 2 {
+		r.sides = append(r.sides, &side{r: r, channel: i % r.channels})
 	}
 	return r, nil
 }
@@ -134,10 +134,26 @@ func (r *Recorder) time(moments int64) time.Duration {
 }
 
 // Left is the sink of the one side, and of all there is in [Mono].
-func (r *Recorder) Left() audio.Sink { return &r.sides[0] }
+func (r *Recorder) Left() audio.Sink { return r.sides[0] }
 
 // Right is the sink of the other side.
-func (r *Recorder) Right() audio.Sink { return &r.sides[1] }
+func (r *Recorder) Right() audio.Sink { return r.sides[1] }
+
+// MaxSides is how many sides a recording may have.
+const MaxSides = 64
+
+// More is a further sink of a side, 0 for the left and 1 for the right one: what several say at one moment is added up. It is
+// nil when there are too many; those that are not written to any more do no harm and may be given to somebody else.
+func (r *Recorder) More(of int) audio.Sink {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.sides) == MaxSides {
+		return nil
+	}
+	s := &side{r: r, channel: of % r.channels}
+	r.sides = append(r.sides, s)
+	return s
+}
 
 // Pause leaves out what comes until Resume, for both sides; with [Config.KeepPauses] its time stays.
 func (r *Recorder) Pause() {
@@ -145,7 +161,9 @@ func (r *Recorder) Pause() {
 	defer r.mu.Unlock()
 	r.paused = true
 	now := r.now()
-	r.sides[0].at, r.sides[1].at = now, now
+	for _, s := range r.sides {
+		s.at = now
+	}
 }
 
 // Resume goes on where Pause was called.
@@ -172,8 +190,14 @@ func (r *Recorder) Duration() time.Duration {
 	return r.time(r.now() - r.start)
 }
 
-// now is the moment up to which something was written by either side.
-func (r *Recorder) now() int64 { return max(r.sides[0].at, r.sides[1].at) }
+// now is the moment up to which something was written by any side.
+func (r *Recorder) now() int64 {
+	now := int64(0)
+	for _, s := range r.sides {
+		now = max(now, s.at)
+	}
+	return now
+}
 
 func (r *Recorder) endLocked(why Reason) {
 	if r.reason == "" {
@@ -204,7 +228,7 @@ func (s *side) Write(src []int16) error {
 		return nil
 	}
 	if now := r.now(); s.at+r.moments(patience) < now {
-		s.at = now - min(int64(len(src)), r.moments(patience)) // it missed something, and is in time again
+		s.at = max(r.taken, now-min(int64(len(src)), r.moments(patience))) // it missed something, and is in time again
 	}
 	if !r.paused {
 		s.listen(src)
@@ -253,7 +277,7 @@ func (s *side) put(src []int16) {
 	cell := (s.at + skip) % size * c
 	for i := skip; i < room; i++ {
 		at := &r.ring[cell+int64(s.channel)]
-		*at = int16(max(math.MinInt16, min(math.MaxInt16, int32(*at)+int32(src[i])))) // the sum of two sides in Mixed
+		*at = int16(max(math.MinInt16, min(math.MaxInt16, int32(*at)+int32(src[i])))) // the sum, where a channel has several sides
 		if cell += c; cell == int64(len(r.ring)) {
 			cell = 0
 		}

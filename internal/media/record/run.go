@@ -82,13 +82,17 @@ func (r *Recorder) take(buf []int16) (_ []int16, more, over bool) {
 	return buf, true, false
 }
 
-// ready is the moment up to which nothing can change any more: both sides were there, or one will not come.
+// ready is the moment up to which nothing can change any more: all sides were there, or some will not come.
 func (r *Recorder) ready() int64 {
-	a, b := r.sides[0].at, r.sides[1].at
+	now := r.now()
 	if r.reason != "" {
-		return max(a, b)
+		return now
 	}
-	return max(min(a, b), max(a, b)-r.moments(patience))
+	all := now
+	for _, s := range r.sides {
+		all = min(all, s.at)
+	}
+	return max(all, now-r.moments(patience))
 }
 
 // discard drops what is before the first speech, but for a margin.

@@ -17,8 +17,10 @@ import (
 // Entry is what is kept of a recording beside its sound.
 type Entry struct {
 	voice.RecordingLedger
-	Of   Call   `json:"call"`
-	Node string `json:"node"`
+	Of    Call     `json:"call"`
+	Left  []string `json:"left"`  // who was heard in the channel, one after the other or together
+	Right []string `json:"right"` //
+	Node  string   `json:"node"`
 }
 
 // The endings of the files of a recording. The ledger has the second while sound still comes.

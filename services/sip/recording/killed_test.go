@@ -26,13 +26,13 @@ func recordForEver(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	tape, err := r.Begin(Call{Tenant: "demo", CallUUID: uuid, Caller: "1001", Called: "1002", Reason: ByDN}, func(Ledger) {})
+	tape, err := r.Begin(Call{Tenant: "demo", CallUUID: uuid, Reason: ByDN}, func(Ledger) {})
 	if err != nil {
 		panic(err)
 	}
 	a, b := &party{}, &party{}
-	tape.Hear(Left, a)
-	tape.Hear(Right, b)
+	tape.Hear(Left, Party{"1001", a})
+	tape.Hear(Right, Party{"1002", b})
 	for a.listeners() == 0 || b.listeners() == 0 {
 		time.Sleep(time.Millisecond)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,14 +123,16 @@ func (s *scene) elapse(d time.Duration) {
 
 var uuid = strings.Repeat("0a", 16)
 
-func (s *scene) begin(left, right Voice) *Tape {
+func (s *scene) begin(left, right *party) *Tape {
 	s.t.Helper()
-	tape, err := s.Begin(Call{Tenant: "demo", CallUUID: uuid, ThreadID: uuid, Caller: "1001", Called: "1002", Reason: ByDN}, func(l Ledger) { s.done <- l })
+	tape, err := s.Begin(Call{Tenant: "demo", CallUUID: uuid, ThreadID: uuid, Reason: ByDN}, func(l Ledger) { s.done <- l })
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	tape.Hear(Left, left)
-	tape.Hear(Right, right)
+	tape.Hear(Left, Party{"1001", left})
+	if right != nil {
+		tape.Hear(Right, Party{"1002", right})
+	}
 	return tape
 }
 
@@ -293,13 +296,16 @@ func TestEndsAreReplaced(t *testing.T) {
 	tape := s.begin(a, b)
 	s.heard(a, b)
 	s.talk(tape, sec, map[*party]float64{a: 400, b: 1000})
-	tape.Hear(Right, c)
+	tape.Hear(Right, Party{"1003", c})
 	s.talk(tape, sec, map[*party]float64{a: 400, b: 1000, c: 1400})
-	tape.Hear(Left, nil)
-	tape.Hear(Right, nil)
+	tape.Hear(Left)
+	tape.Hear(Right)
 	s.talk(tape, sec, map[*party]float64{a: 600, b: 600, c: 600})
-	tape.Hear(Right, c)
-	s.talk(tape, sec, map[*party]float64{a: 600, c: 1800})
+	tape.Hear(Right, Party{"1003", c}, Party{"1002", b})
+	s.talk(tape, sec, map[*party]float64{a: 600, b: 2200, c: 1800})
+	if e, err := s.entry(tape.path); err != nil || !slices.Equal(e.Left, []string{"1001"}) || !slices.Equal(e.Right, []string{"1002", "1003"}) {
+		t.Errorf("the ledger names %v and %v, %v", e.Left, e.Right, err)
+	}
 	l, f := s.end(tape)
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	if len(l.Gaps) != 1 || l.Gaps[0] != (voice.Span{From: began.Add(2 * sec), To: began.Add(3 * sec)}) {
@@ -315,6 +321,7 @@ func TestEndsAreReplaced(t *testing.T) {
 	expect(t, "right", sides[1], 1000, sec, 3*sec, 0)
 	expect(t, "right", sides[1], 1400, sec, 2*sec, 1)
 	expect(t, "right", sides[1], 1800, 2*sec, 3*sec, 1)
+	expect(t, "right", sides[1], 2200, 2*sec, 3*sec, 1) // a conference: two at once
 }
 
 // A store that cannot be written costs the recording and nothing else, and everybody is told.
@@ -418,8 +425,8 @@ func TestSweep(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := s.m.stored.Load(); got < 900<<10 || got > 901<<10 {
-		t.Errorf("%d bytes are stored, want those of two and a header", got)
+	if got := s.m.stored.Load(); got < 900<<10 || got > 905<<10 {
+		t.Errorf("%d bytes are stored, want those of two, their ledgers and a beginning", got)
 	}
 	s.end(tape)
 }
@@ -486,8 +493,8 @@ func BenchmarkFrame(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tape.Hear(Left, left)
-	tape.Hear(Right, right)
+	tape.Hear(Left, Party{"1001", left})
+	tape.Hear(Right, Party{"1002", right})
 	for left.listeners() == 0 || right.listeners() == 0 {
 		time.Sleep(time.Millisecond) // until the file is open
 	}

@@ -146,7 +146,7 @@ func (r *Recordings) Begin(call Call, done func(Ledger)) (*Tape, error) {
 		return nil, voice.Errorf(voice.ErrInvalid, "%.70q is no identifier of a call", call.CallUUID)
 	}
 	t := &Tape{r: r, path: filepath.Join(r.o.Dir, in), done: done, wrote: make(chan struct{}, 1)}
-	t.entry = Entry{Of: call, Node: r.o.Node, RecordingLedger: Ledger{
+	t.entry = Entry{Of: call, Node: r.o.Node, Left: []string{}, Right: []string{}, RecordingLedger: Ledger{
 		ID: id, State: StateRecording, Reason: call.Reason, Start: start, File: in + soundEnding, LeftOut: r.o.Config.Pauses == LeaveOutPauses,
 	}}
 	r.tapes[id] = t

@@ -23,7 +23,7 @@ type (
 	listInput struct {
 		Tenant string    `path:"tenant" maxLength:"128"`
 		Call   string    `query:"call" maxLength:"64" doc:"UUID or thread of the call"`
-		DN     string    `query:"dn" maxLength:"128" doc:"A number at either end, the whole number"`
+		DN     string    `query:"dn" maxLength:"128" doc:"The whole number of somebody who was recorded"`
 		From   time.Time `query:"from" doc:"Recordings that began then or later (RFC 3339)"`
 		Until  time.Time `query:"until" doc:"Recordings that began before (RFC 3339)"`
 		After  string    `query:"after" maxLength:"96" doc:"The next of the page before"`
@@ -123,7 +123,7 @@ func (in *listInput) wants(s *stored) bool {
 
 // fits tells whether it is one that was asked for.
 func (in *listInput) fits(e *Entry) bool {
-	return (in.Call == "" || in.Call == e.Of.CallUUID || in.Call == e.Of.ThreadID) && (in.DN == "" || in.DN == e.Of.Caller || in.DN == e.Of.Called)
+	return (in.Call == "" || in.Call == e.Of.CallUUID || in.Call == e.Of.ThreadID) && (in.DN == "" || slices.Contains(e.Left, in.DN) || slices.Contains(e.Right, in.DN))
 }
 
 // entry is a ledger, that of a running tape as it is now.

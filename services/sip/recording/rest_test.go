@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func TestREST(t *testing.T) {
 			}
 		}
 	}
-	status, body, _ := ask(t, "super", "GET", base+"?dn=1002")
+	status, body, _ := ask(t, "super", "GET", base+"?dn=1001")
 	var list List
 	if err := json.Unmarshal(body, &list); err != nil || status != 200 || len(list.Recordings) != 1 || list.Recordings[0].State != StateRecording {
 		t.Fatalf("%d %s, %v, want the one that goes on", status, body, err)
@@ -91,7 +92,7 @@ func TestREST(t *testing.T) {
 	}
 	status, body, _ = ask(t, "root", "GET", one)
 	var e Entry
-	if err := json.Unmarshal(body, &e); err != nil || status != 200 || e.SHA256 != l.SHA256 || e.Of.Caller != "1001" || e.State != StateStopped {
+	if err := json.Unmarshal(body, &e); err != nil || status != 200 || e.SHA256 != l.SHA256 || !slices.Contains(e.Left, "1001") || e.State != StateStopped {
 		t.Errorf("%d %s, %v, want the ledger", status, body, err)
 	}
 	if status, body, _ := ask(t, "super", "DELETE", one); status != http.StatusForbidden {
@@ -117,10 +118,12 @@ func TestPages(t *testing.T) {
 	began := s.clock()
 	for i := range 7 {
 		s.elapse(20 * time.Hour)
-		tape, err := s.Begin(Call{Tenant: "demo", CallUUID: fmt.Sprintf("%032d", i), Caller: fmt.Sprint(1000 + i%2), Called: "2000"}, func(l Ledger) { s.done <- l })
+		tape, err := s.Begin(Call{Tenant: "demo", CallUUID: fmt.Sprintf("%032d", i)}, func(l Ledger) { s.done <- l })
 		if err != nil {
 			t.Fatal(err)
 		}
+		tape.Hear(Left, Party{fmt.Sprint(1000 + i%2), &party{}})
+		tape.Hear(Right, Party{"2000", &party{}})
 		s.end(tape)
 	}
 	walk := func(query string) (calls string) {

@@ -47,15 +47,21 @@ const (
 // maxPauses is how many a recording may have, since each is in every event about it.
 const maxPauses = 200
 
+// Party is somebody who is heard.
+type Party struct {
+	DN    string // or number, for those beyond a trunk
+	Voice Voice
+}
+
+// maxParties is how many of a channel the ledger names.
+const maxParties = 50
+
 // Call is what is recorded.
 type Call struct {
 	Tenant   string `json:"tenant"`
 	CallUUID string `json:"call_uuid"`
 	ThreadID string `json:"thread_id"`
 	ConnID   string `json:"conn_id"`
-	Caller   string `json:"caller"`          // its number, in the left channel
-	Called   string `json:"called"`          // the right channel at the beginning
-	Trunk    string `json:"trunk,omitempty"` // that the call came or went by
 	Asked    string `json:"asked,omitempty"` // by whom, where it was a request
 	Reason   string `json:"-"`               // ByDN, ByTrunk or ByRequest; the ledger says it
 }
@@ -67,50 +73,86 @@ type Tape struct {
 	done  func(ledger Ledger) // told once, when nothing is written any more
 	wrote chan struct{}       // holds one: there is something new to write into the ledger's file
 
-	mu     sync.Mutex
-	entry  Entry
-	rec    *record.Recorder // nil until the file is open, and when it cannot be
-	voices [2]Voice
-	stops  [2]func() // end the listening
-	over   bool      // no more is wanted
-	why    string    // it ended before its time; "" = it did not
+	mu    sync.Mutex
+	entry Entry
+	rec   *record.Recorder // nil until the file is open, and when it cannot be
+	heard [2][]*hearing
+	spare [2][]audio.Sink // of those who are not heard any more
+	over  bool            // no more is wanted
+	why   string          // it ended before its time; "" = it did not
 }
 
 // Ledger is short for the one of the events.
 type Ledger = voice.RecordingLedger
 
-// Hear has a channel hear another voice from now on, nil for nobody.
-func (t *Tape) Hear(ch Channel, v Voice) {
+// hearing is a party that is heard. Until the file is open it has no sink.
+type hearing struct {
+	Party
+	sink audio.Sink
+	stop func()
+}
+
+// Hear has a channel hear these from now on, and nobody else.
+func (t *Tape) Hear(ch Channel, parties ...Party) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.voices[ch] == v || t.over {
+	if t.over {
 		return
 	}
-	t.voices[ch] = v
-	t.listenLocked(ch)
+	t.heard[ch] = slices.DeleteFunc(t.heard[ch], func(h *hearing) bool {
+		stays := slices.ContainsFunc(parties, func(p Party) bool { return p.Voice == h.Voice })
+		if !stays {
+			t.deafLocked(ch, h)
+		}
+		return !stays
+	})
+	for _, p := range parties {
+		if !slices.ContainsFunc(t.heard[ch], func(h *hearing) bool { return h.Voice == p.Voice }) {
+			h := &hearing{Party: p}
+			t.heard[ch] = append(t.heard[ch], h)
+			t.listenLocked(ch, h)
+			t.nameLocked(ch, p.DN)
+		}
+	}
 	t.gapLocked()
 }
 
-// listenLocked connects a channel with its voice. The voice before may still write the frame at hand; the recorder
-// takes it for the same moment.
-func (t *Tape) listenLocked(ch Channel) {
-	if stop := t.stops[ch]; stop != nil {
-		stop()
-		t.stops[ch] = nil
+// nameLocked puts a party into the ledger.
+func (t *Tape) nameLocked(ch Channel, dn string) {
+	names := &t.entry.Left
+	if ch == Right {
+		names = &t.entry.Right
 	}
-	if t.rec == nil || t.voices[ch] == nil {
+	if !slices.Contains(*names, dn) && len(*names) < maxParties {
+		*names = append(slices.Clip(*names), dn)
+		t.tellDisk()
+	}
+}
+
+// listenLocked has a party heard.
+func (t *Tape) listenLocked(ch Channel, h *hearing) {
+	if t.rec == nil || h.stop != nil {
 		return
 	}
-	sink := t.rec.Left()
-	if ch == Right {
-		sink = t.rec.Right()
+	if n := len(t.spare[ch]); n > 0 {
+		h.sink, t.spare[ch] = t.spare[ch][n-1], t.spare[ch][:n-1]
+	} else if h.sink = t.rec.More(int(ch)); h.sink == nil {
+		return // more than anybody would understand
 	}
-	t.stops[ch] = t.voices[ch].Listen(sink)
+	h.stop = h.Voice.Listen(h.sink)
+}
+
+// deafLocked ends that. A frame at hand may still be written; for the recorder it belongs to that moment.
+func (t *Tape) deafLocked(ch Channel, h *hearing) {
+	if h.stop != nil {
+		h.stop()
+		t.spare[ch] = append(t.spare[ch], h.sink)
+	}
 }
 
 // gapLocked notes whether anybody is heard.
 func (t *Tape) gapLocked() {
-	deaf := t.voices[Left] == nil && t.voices[Right] == nil
+	deaf := len(t.heard[Left])+len(t.heard[Right]) == 0
 	gaps := t.entry.Gaps
 	open := len(gaps) > 0 && gaps[len(gaps)-1].To.IsZero()
 	switch {
@@ -184,11 +226,11 @@ func (t *Tape) endLocked() {
 		return
 	}
 	t.over = true
-	for ch, stop := range t.stops {
-		if stop != nil {
-			stop()
+	for ch, all := range t.heard {
+		for _, h := range all {
+			t.deafLocked(Channel(ch), h)
 		}
-		t.voices[ch], t.stops[ch] = nil, nil
+		t.heard[ch] = nil
 	}
 	now := t.r.now()
 	for _, spans := range [][]voice.Span{t.entry.Pauses, t.entry.Gaps} {
@@ -272,8 +314,11 @@ func (t *Tape) open() (*record.Recorder, error) {
 	case t.entry.State == StatePaused:
 		rec.Pause()
 	}
-	for ch := range t.voices {
-		t.listenLocked(Channel(ch))
+	t.spare = [2][]audio.Sink{{rec.Left()}, {rec.Right()}}
+	for ch, all := range t.heard {
+		for _, h := range all {
+			t.listenLocked(Channel(ch), h)
+		}
 	}
 	return rec, nil
 }
