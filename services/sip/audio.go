@@ -61,6 +61,7 @@ type end struct {
 	before *past        // what held before its offer under way
 	holds  bool         // it put the other one on hold, in a call that was answered
 	stop   func()       // ends the music it hears; nil = there is none
+	right  *taping      // the recording in whose right channel it was last
 }
 
 // said is what a side said about its audio.

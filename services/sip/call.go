@@ -405,7 +405,7 @@ func (c *call) finish(o outcome, by string) {
 	c.tellVoice(true)
 	c.life()
 	if c.leaveConversation() {
-		c.w.record(c.cdr(o, by))
+		c.conv.recorded(c, c.cdr(o, by))
 	} else {
 		c.conv.thinned()
 	}

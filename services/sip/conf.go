@@ -21,6 +21,7 @@ func (v *conversation) gather() *voice.TError {
 			return voice.TErrorf(voice.TErrCannotConference, "%v", err)
 		}
 	}
+	v.followTape()
 	return nil
 }
 

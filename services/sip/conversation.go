@@ -28,6 +28,7 @@ type conversation struct {
 	calls    []*call
 	sipID    string         // Call-ID of the dialog it began with
 	request  *voice.Request // whose events these are, while it is carried out
+	taping   *taping        // nil = it was never recorded
 }
 
 // converse makes the call's own conversation, unless it is in one.
@@ -154,6 +155,9 @@ func (v *conversation) view() *voice.Call {
 		Tenant: v.id.tenant, Node: v.id.node, ConnID: v.id.conn, PreviousConnID: v.previous, CallID: v.id.number, CallUUID: v.id.uuid,
 		CallThreadID: v.thread, CallType: v.id.kind, ANI: v.caller.shown, DNIS: v.dialled, Start: v.times.start, Answer: v.times.answer,
 		UserData: v.data, Version: v.version, Seq: v.seq, Parties: []voice.Party{},
+	}
+	if t := v.taping; t != nil && t.tape != nil {
+		out.Recording = t.tape.Ledger().State
 	}
 	for _, c := range v.calls {
 		if d := c.desk; d != nil {

@@ -13,6 +13,7 @@ type device struct {
 	srtp   voice.SRTP
 	webrtc bool // it is a browser, or behaves like one
 	hold   voice.HoldAudio
+	record bool // its calls are recorded
 }
 
 // device reads how a number is configured, of which transport is the way it registered or called; "" = not known.
@@ -24,7 +25,7 @@ func (o *outside) device(tenant, number, transport string) device {
 		}
 	}
 	a, _ := voice.ParseAudioOptions(options) // what cannot be is refused when it is configured
-	d := device{srtp: a.SRTP, hold: a.Hold, webrtc: strings.EqualFold(transport, "ws") || strings.EqualFold(transport, "wss")}
+	d := device{srtp: a.SRTP, hold: a.Hold, record: a.Record, webrtc: strings.EqualFold(transport, "ws") || strings.EqualFold(transport, "wss")}
 	if a.WebRTC != nil {
 		d.webrtc = *a.WebRTC
 	}

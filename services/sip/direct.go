@@ -11,12 +11,13 @@ import (
 
 // Audio may go from phone to phone (Config.Direct) where that is sure to work: neither is behind a NAT, as far as its SIP and
 // its session description show, both are on networks that reach each other, and both encrypt in the same way or not at all.
-// In doubt it goes through the node. The question is asked with each offer, because the answer to one cannot take back what
+// In doubt it goes through the node, and so does a call
+// that is recorded. The question is asked with each offer, because the answer to one cannot take back what
 // the offer said; a call that once goes through the node stays there.
 
 // setDirect decides for the contacts of an attempt, as far as their SIP tells.
 func (c *call) setDirect(contacts []contract.Binding) {
-	c.direct = c.cfg.Direct && inTheOpen(c.invite.Contact(), c.hosts[caller])
+	c.direct = c.cfg.Direct && !c.device.record && !c.w.device(c.id.tenant, c.plan.Number, "").record && inTheOpen(c.invite.Contact(), c.hosts[caller])
 	for i := range contacts {
 		at, ok := seenOpenly(&contacts[i])
 		c.direct = c.direct && ok && sameNetwork(c.hosts[caller], at)

@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"time"
+
 	"parley/internal/sipua/wire"
 	"parley/internal/voice"
 )
@@ -32,13 +34,16 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 
 // event is what all events of the conversation have in common; it takes the next number.
 func (c *call) event(name voice.EventName, state voice.CallState) *voice.CallEvent {
-	v := c.conv
+	return c.conv.event(c.w.now(), name, state)
+}
+
+func (v *conversation) event(at time.Time, name voice.EventName, state voice.CallState) *voice.CallEvent {
 	v.seq++
 	e := &voice.CallEvent{
 		ID: name, Server: server, ConnID: v.id.conn, CallID: v.id.number, CallUUID: v.id.uuid, CallThreadID: v.thread,
 		CallType: v.id.kind, CallState: state, ANI: v.caller.shown, DNIS: v.dialled, PreviousConnID: v.previous,
 		UserData: v.data, UserDataVersion: v.version,
-		Tenant: v.id.tenant, Seq: v.seq, Time: c.w.now(), Node: v.id.node,
+		Tenant: v.id.tenant, Seq: v.seq, Time: at, Node: v.id.node,
 	}
 	if r := v.request; r != nil {
 		e.ReferenceID, e.Reasons = r.ReferenceID, r.Reasons

@@ -57,7 +57,10 @@ type stage struct {
 	lastAck *sip.Request
 	legs    *fakeLegs   // nil: audio goes directly
 	rooms   *room.Rooms // nil: there are none
-	bodies  bool        // the ladder shows what descriptions say
+	tapes   []*stageTape
+	noDisk  string        // why nothing can be recorded; "" = it can
+	warns   time.Duration // between two warnings of those who are recorded; 0 = they are not warned
+	bodies  bool          // the ladder shows what descriptions say
 	devices map[string]device
 	fields  []string // header fields that the ladder shows
 	config  func(*Config)
@@ -337,7 +340,7 @@ func (s *stage) publish(e *voice.CallEvent) {
 	if e.ThirdPartyDN != "" {
 		out += " ThirdPartyDN=" + e.ThirdPartyDN
 	}
-	out += routingOf(e)
+	out += routingOf(e) + recordingOf(e)
 	if s.several {
 		out += callingOf(e)
 	}

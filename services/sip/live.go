@@ -28,6 +28,7 @@ func (c *call) show() {
 	}
 	c.queueView(v)
 	c.view.Store(v)
+	c.conv.followTape()
 }
 
 // trunkOut is the trunk the call left by, or tried last.

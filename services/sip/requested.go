@@ -92,6 +92,7 @@ func (c *call) askMute(m member, r *request) {
 		r.answer(c.wrong("it is on hold"))
 	case c.speaks(r):
 		c.mute(m.s)
+		c.followTape()
 		c.byRequest(r.Request, func() { c.publish(voice.EventMuteOn, m.s, voice.StateOk, nil) })
 		r.answer(nil)
 	}
@@ -103,6 +104,7 @@ func (c *call) askUnmute(m member, r *request) {
 		return
 	}
 	c.unmute(m.s)
+	c.followTape()
 	c.byRequest(r.Request, func() { c.publish(voice.EventMuteOff, m.s, voice.StateOk, nil) })
 	r.answer(nil)
 }
@@ -146,6 +148,7 @@ func (c *call) listening(r *request, on bool) {
 	default: // of two, the one does not hear what the other one says
 		c.mute(m.s.other())
 	}
+	c.followTape()
 	c.byRequest(r.Request, func() { c.publish(name, m.s, voice.StateOk, func(e *voice.CallEvent) { e.ThirdPartyDN = who }) })
 	r.answer(nil)
 }

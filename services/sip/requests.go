@@ -127,6 +127,7 @@ var requests = map[voice.RequestName]func(c *call, m member, r *request){
 	voice.RequestDeleteUserData:       (*call).askAttach,
 	voice.RequestSetCallInfo:          (*call).askCallInfo,
 	voice.RequestQueryCall:            (*call).askQuery,
+	voice.RequestPrivateService:       (*call).askPrivate,
 	voice.RequestRouteCall:            (*call).askRoute,
 	voice.RequestApplyTreatment:       (*call).askTreatment,
 }

@@ -31,6 +31,7 @@ func (c *call) park(s side) {
 		c.w.part(e.leg)
 	}
 	c.music()
+	c.followTape()
 }
 
 // unpark has the sides hear each other again.
@@ -40,12 +41,14 @@ func (c *call) unpark(s side) {
 		c.rejoin()
 	}
 	c.music()
+	c.followTape()
 }
 
 func (c *call) rejoin() {
 	if a, b := c.audio.ends[caller].leg, c.audio.ends[callee].leg; a != nil && b != nil {
 		c.w.join(a, b)
 	}
+	c.followTape()
 }
 
 // initiate begins a consultation of side s with a destination.
@@ -250,7 +253,7 @@ func (c *call) mergeInto(v *conversation) {
 		if old.times.answer.IsZero() {
 			o.status = 487
 		}
-		c.w.record(c.cdr(o, "system"))
+		old.recorded(c, c.cdr(o, "system"))
 	}
 	v.attach(old.data, nil, false)
 	c.joinedFrom = old.id.conn

@@ -11,6 +11,7 @@ import (
 	"parley/internal/media/secure"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/recording"
 	"parley/services/sip/room"
 	"parley/services/sip/treatment"
 	"parley/services/sip/trunk"
@@ -39,6 +40,11 @@ type world interface {
 	part(l mediaLeg)
 	// merge has the calls of both mailboxes handled by one from then on, and calls then.
 	merge(into, from *mailbox, then func())
+
+	// tape begins a recording, or says why there is none; done is told its ledger once it has ended, from anywhere.
+	tape(of recording.Call, done func(voice.RecordingLedger)) (taper, error)
+	// warning is what those hear who are recorded, first or again, nil for nothing; again says when the next one follows, 0 for never.
+	warning(tenant string, first bool) (src func() sound.Source, again time.Duration)
 
 	// device tells how a number of a tenant is configured; transport is what it registered or called by, "" = not known.
 	device(tenant, number, transport string) device
