@@ -141,6 +141,7 @@ type Script struct {
 	Name      string `json:"name"`
 	SCXML     string `json:"scxml,omitempty"`
 	SCXMLFile string `json:"scxml_file,omitempty"` // only in a provisioning file, relative to it
+	Comment   string `json:"comment,omitempty"`    // what is new in this version
 }
 
 // VoicemailProfile is a set of voicemail rules that mailboxes share.

@@ -25,6 +25,7 @@ type commands struct {
 	Status  statusCmd  `cmd:"" help:"Show services, health, addresses and registrations of the running nodes."`
 	Token   tokenCmd   `cmd:"" help:"Make an API token for a person."`
 	Dial    dialCmd    `cmd:"" help:"Explain, step by step, where a call to a number would go; no call is made."`
+	Script  scriptCmd  `cmd:"" help:"Check, play, draw and publish routing scripts."`
 	Treat   treatCmd   `cmd:"" help:"Say what a caller who waits at a route point shall hear."`
 	Route   routeCmd   `cmd:"" help:"Send a call that waits at a route point to a number."`
 	Version versionCmd `cmd:"" help:"Print the version."`

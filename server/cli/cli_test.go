@@ -36,6 +36,7 @@ type node struct {
 	err     error
 	cluster control.Cluster
 	dialled *contract.ResolveRequest
+	script  control.ScriptRequest
 }
 
 func (n *node) Status(context.Context) contract.StatusReport { return n.cluster.Nodes[0] }
@@ -66,6 +67,11 @@ func (n *node) Route(_ context.Context, req *contract.RouteCallRequest) (*contra
 		return &contract.RequestAnswer{Error: voice.TErrorf(voice.TErrInvalidCalledDN, "%s: no such number", req.Destination)}, nil
 	}
 	return &contract.RequestAnswer{}, nil
+}
+
+func (n *node) Script(_ context.Context, req control.ScriptRequest) (control.ScriptAnswer, error) {
+	n.script = req
+	return control.ScriptAnswer{Versions: []contract.ScriptVersion{{Name: req.Name, Version: 7, Time: time.Unix(0, 0), User: "ann", Comment: "why", SCXML: "<scxml/>", Current: true}}}, n.err
 }
 
 func (n *node) Resolve(_ context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error) {

@@ -46,6 +46,7 @@ type platform interface {
 	Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error)
 	Cluster(ctx context.Context) (control.Cluster, error)
 	Resolve(ctx context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error)
+	Script(ctx context.Context, req control.ScriptRequest) (control.ScriptAnswer, error)
 }
 
 // local is the node of a data directory on this machine.

@@ -57,6 +57,10 @@ func (f *fake) IssueToken(_ context.Context, req contract.IssueTokenRequest) (co
 	return contract.Session{Token: "t0k"}, f.err
 }
 
+func (f *fake) Script(_ context.Context, req control.ScriptRequest) (control.ScriptAnswer, error) {
+	return control.ScriptAnswer{Versions: []contract.ScriptVersion{{Name: req.Name, Version: 7, User: req.User, Comment: req.Op}}}, nil
+}
+
 func (f *fake) Resolve(_ context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error) {
 	f.dialled = req
 	return &contract.ResolveResponse{Kind: contract.RouteDevice, Number: "1002"}, f.err

@@ -24,6 +24,7 @@ type Node interface {
 	Export(ctx context.Context, req contract.ConfigExportRequest) (contract.ConfigExportResponse, error)
 	IssueToken(ctx context.Context, req contract.IssueTokenRequest) (contract.Session, error)
 	Resolve(ctx context.Context, req *contract.ResolveRequest) (*contract.ResolveResponse, error)
+	Script(ctx context.Context, req ScriptRequest) (ScriptAnswer, error)
 	Treat(ctx context.Context, req *contract.TreatmentRequest) (*contract.RequestAnswer, error)
 	Route(ctx context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error)
 }
@@ -97,6 +98,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /export", s.export)
 	mux.HandleFunc("POST /token", s.token)
 	mux.HandleFunc("POST /dial", s.dial)
+	mux.HandleFunc("POST /script", s.script)
 	mux.HandleFunc("POST /treat", s.treat)
 	mux.HandleFunc("POST /route", s.route)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

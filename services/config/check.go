@@ -275,6 +275,7 @@ func checkPerson(r *report, p *voice.Person) {
 
 func checkScript(r *report, s *voice.Script) {
 	checkTitle(r, "name", s.Name)
+	checkText(r, "comment", s.Comment, maxComment)
 	switch {
 	case s.SCXMLFile != "": // what was in the file has been put in place by whoever read it
 		r.bad("scxml_file", "only a provisioning file may name a file; give the text itself in scxml")

@@ -39,6 +39,9 @@ func (s *Service) open(ctx context.Context) (stop func(), err error) {
 	add(fabric.Handle(ctx, s.fabric, contract.ConfigHistory, s.History))
 	add(fabric.Handle(ctx, s.fabric, contract.ConfigApply, s.Apply))
 	add(fabric.Handle(ctx, s.fabric, contract.ConfigExport, s.Export))
+	add(fabric.Handle(ctx, s.fabric, contract.ScriptVersions, s.Versions))
+	add(fabric.Handle(ctx, s.fabric, contract.ScriptText, s.Text))
+	add(fabric.Handle(ctx, s.fabric, contract.ScriptRollback, s.Rollback))
 	add(fabric.Handle(ctx, s.fabric, contract.ClusterSecret, s.ClusterSecret))
 	if err != nil {
 		stop()

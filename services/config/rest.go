@@ -41,6 +41,7 @@ func (s *Service) server() *httpapi.Server {
 	register[voice.Mailbox](s, api, voice.KindMailbox, "mailbox")
 	register[voice.Partition](s, api, voice.KindPartition, "partition")
 	register[voice.CallingProfile](s, api, voice.KindCallingProfile, "calling profile")
+	s.registerScripts(api)
 	s.registerHistory(api)
 	s.registerFiles(api)
 	return server

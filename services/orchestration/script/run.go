@@ -250,7 +250,7 @@ func (r *run) finish() {
 	if err := r.s.Err(); err != nil {
 		r.res.Error = err.Error()
 	}
-	if r.full {
+	if r.full && r.res.Error == "" {
 		r.res.Error = fmt.Sprintf("the run has more than %d steps; it was ended", MaxSteps)
 	}
 }
