@@ -54,7 +54,6 @@ type action struct {
 }
 
 func (a *action) full() string   { return a.module + "." + a.name }
-func (a *action) done() string   { return a.events + "." + a.name + ".done" }
 func (a *action) failed() string { return "error." + a.events + "." + a.name }
 
 // vocabulary is the actions of all modules, by namespace and name.
