@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ type stage struct {
 	several bool       // sounds are played by several legs
 	answers []*contract.RequestAnswer
 	extra   []*fakeLegs
-	merging sync.WaitGroup
+	merging atomic.Int32 // under way
 	mergers sync.Mutex
 	counts  map[counted]int
 }
@@ -277,7 +278,7 @@ func (s *stage) part(l mediaLeg) {
 func (s *stage) merge(into, from *mailbox, then func()) {
 	s.merging.Add(1)
 	go func() {
-		defer s.merging.Done()
+		defer s.merging.Add(-1)
 		merge(&s.mergers, into, from, then)
 	}()
 }
@@ -549,18 +550,25 @@ func (s *stage) pass(d time.Duration) {
 
 // settle waits until the call has done all it can.
 func (s *stage) settle() {
-	for busy := true; busy; runtime.Gosched() {
-		s.merging.Wait()
-		busy = false
-		s.known.Lock()
-		calls := s.calls
-		s.known.Unlock()
-		for _, c := range calls {
-			c.mu.Lock()
-			busy = busy || c.busy
-			c.mu.Unlock()
+	for !s.idle() || s.merging.Load() > 0 || !s.idle() { // what merges was begun before its call came to rest, and may wake others
+		runtime.Gosched()
+	}
+}
+
+// idle tells whether no call has anything to do.
+func (s *stage) idle() bool {
+	s.known.Lock()
+	calls := s.calls
+	s.known.Unlock()
+	for _, c := range calls {
+		c.mu.Lock()
+		busy := c.busy
+		c.mu.Unlock()
+		if busy {
+			return false
 		}
 	}
+	return true
 }
 
 // holds checks what is true of every call that is over: one record, events numbered without holes, nothing left behind.
