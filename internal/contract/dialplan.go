@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"parley/internal/fabric"
+	"parley/internal/voice"
 )
 
 // Resolve is the door of services/dialplan: what a dialled number means for a caller. An unknown tenant is
@@ -38,12 +39,13 @@ const (
 	RoutePoint     RouteKind = "routing-point" // run Application
 	RouteVoicemail RouteKind = "voicemail"     // voicemail access or a mailbox
 	RouteTrunk     RouteKind = "trunk"         // leave by one of Trunks
+	RouteGroup     RouteKind = "ring-group"    // ring the members of Group
 	RouteReject    RouteKind = "reject"        // answer Status
 )
 
 // ResolveResponse is the answer. A number that means nothing is a RouteReject with 404, not an error.
 type ResolveResponse struct {
-	Kind        RouteKind         `json:"kind" enum:"device,routing-point,voicemail,trunk,reject"`
+	Kind        RouteKind         `json:"kind" enum:"device,routing-point,voicemail,trunk,ring-group,reject"`
 	Number      string            `json:"number,omitempty"`       // the DN or number it ended at, after translation and unconditional forwarding
 	Contact     string            `json:"contact,omitempty"`      // device: fixed SIP URI; "" = the registered contacts
 	Application string            `json:"application,omitempty"`  // routing-point: name of the script; "" = it has none
@@ -55,10 +57,24 @@ type ResolveResponse struct {
 	OnBusy      string            `json:"on_busy,omitempty"`      // device: number to try instead, or MailboxPrefix and a mailbox; "" = none
 	OnNoAnswer  string            `json:"on_no_answer,omitempty"` //
 	OnOffline   string            `json:"on_offline,omitempty"`   // device: when it is not registered
-	RingSeconds int               `json:"ring_seconds,omitempty"` // device: how long to ring; 0 = the node's default
+	RingSeconds int               `json:"ring_seconds,omitempty"` // device, ring-group: how long to ring; 0 = the node's default
+	Group       *RingGroup        `json:"group,omitempty"`        // ring-group; its overflow is OnNoAnswer
 	Agent       string            `json:"agent,omitempty"`        // agent logged in there, "" = none
 	Options     map[string]string `json:"options,omitempty"`      // device, routing-point: its options of section TServer. Shared: read only
 	Steps       []ResolveStep     `json:"steps,omitempty"`
+}
+
+// RingGroup is whom a ring group calls, and how. Shared: read only.
+type RingGroup struct {
+	Strategy voice.RingStrategy `json:"strategy"`
+	RingBusy bool               `json:"ring_busy,omitempty"` // those in a call ring, too
+	Members  []GroupMember      `json:"members"`             // without those who do not want to be disturbed
+}
+
+// GroupMember is one of them: its device.
+type GroupMember struct {
+	Weight int `json:"weight"` // 1 or more
+	ResolveResponse
 }
 
 // RouteTarget is one trunk to try.

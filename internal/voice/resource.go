@@ -77,6 +77,7 @@ const (
 	DNVoicemailAccess DNType = "voicemail-access"
 	DNTrunk           DNType = "trunk"
 	DNSoftswitch      DNType = "softswitch"
+	DNRingGroup       DNType = "ring-group"
 )
 
 // DN is a directory number: an extension with a SIP account, a route point, a trunk.
@@ -87,6 +88,7 @@ type DN struct {
 	Password    string                       `json:"password,omitempty"`    // only on the way in; never stored, never given back
 	Auth        *SIPAuth                     `json:"auth,omitempty"`        // what verification needs; given back only to a caller who asks for secrets
 	Application string                       `json:"application,omitempty"` // routing-point: name of a script
+	RingGroup   *RingGroup                   `json:"ring_group,omitempty"`  // ring-group: who is called
 	Options     map[string]map[string]string `json:"options,omitempty"`     // section -> option -> value, e.g. TServer -> contact
 }
 

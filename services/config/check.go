@@ -98,7 +98,7 @@ func isHost(h string) bool {
 	return true
 }
 
-var dnTypes = []voice.DNType{voice.DNExtension, voice.DNRoutingPoint, voice.DNVoicemailAccess, voice.DNTrunk, voice.DNSoftswitch}
+var dnTypes = []voice.DNType{voice.DNExtension, voice.DNRoutingPoint, voice.DNVoicemailAccess, voice.DNTrunk, voice.DNSoftswitch, voice.DNRingGroup}
 
 // hasAccount tells whether a number of this type signs in with a password.
 func hasAccount(t voice.DNType) bool {
@@ -126,6 +126,7 @@ func checkDN(r *report, d *voice.DN) {
 	if d.Auth != nil {
 		checkAuth(r, d)
 	}
+	checkRingGroup(r, d)
 	total := 0
 	if len(d.Options) > maxSections {
 		r.bad("options", "has %d sections; want at most %d", len(d.Options), maxSections)

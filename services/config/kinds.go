@@ -167,7 +167,7 @@ func personClaims(p *voice.Person) []store.Ref {
 }
 
 func dnRefs(d *voice.DN) []pointer {
-	out := dialRefs(d)
+	out := append(dialRefs(d), ringGroupRefs(d)...)
 	if d.Application != "" {
 		out = append(out, pointer{"application", store.Ref{Kind: voice.KindScript, Key: d.Application}})
 	}

@@ -137,7 +137,7 @@ func register[T any](s *Service, api huma.API, name voice.Kind, word string) {
 			func(ctx context.Context, in *struct {
 				TenantPath
 				Filter
-				Type string `query:"type" enum:"extension,routing-point,voicemail-access,trunk,softswitch" doc:"Only numbers of this type"`
+				Type string `query:"type" enum:"extension,routing-point,voicemail-access,trunk,softswitch,ring-group" doc:"Only numbers of this type"`
 			}) (*page[T], error) {
 				return listREST[T](ctx, s, in.Filter, contract.ConfigListRequest{Tenant: in.Tenant, Kind: name, Type: in.Type})
 			})

@@ -76,7 +76,7 @@ func (s *Service) directoryChanged(c contract.DirectoryChange) {
 	default:
 		s.numbers.forget(c.Tenant, c.Number)
 		rec, ok := s.dir.DN(c.Tenant, c.Number)
-		held := ok && (rec.Type == voice.DNRoutingPoint || rec.Type == voice.DNTrunk || rec.Type == voice.DNSoftswitch)
+		held := ok && (rec.Type == voice.DNRoutingPoint || rec.Type == voice.DNTrunk || rec.Type == voice.DNSoftswitch || rec.Type == voice.DNRingGroup)
 		if held || s.plan(c.Tenant).has(c.Number) {
 			s.stale.add(c.Tenant)
 		}
@@ -163,6 +163,7 @@ func (s *Service) load(ctx context.Context, tenant string) (seq int64, err error
 		{voice.KindDN, voice.DNTrunk, func(m *material) *[]voice.Resource { return &m.dns }},
 		{voice.KindDN, voice.DNSoftswitch, func(m *material) *[]voice.Resource { return &m.dns }},
 		{voice.KindDN, voice.DNRoutingPoint, func(m *material) *[]voice.Resource { return &m.dns }},
+		{voice.KindDN, voice.DNRingGroup, func(m *material) *[]voice.Resource { return &m.dns }},
 	} {
 		err := s.pages(ctx, contract.ConfigListRequest{Tenant: tenant, Kind: list.kind, Type: string(list.typ)}, func(r voice.Resource) {
 			to := list.into(of(r.Tenant))

@@ -17,6 +17,7 @@ type plan struct {
 	trunks   []*trunk // with a prefix; longest first, then by priority
 	byDN     map[string]*trunk
 	apps     map[string]string // application by route point
+	groups   map[string]*voice.RingGroup
 	profiles map[string]*profile
 	inside   *profile // of callers inside, nil: none
 	outside  *profile // of callers outside, nil: none
@@ -78,7 +79,7 @@ type material struct {
 // newPlan understands m. What cannot be understood is left out and told in problems: the config service checks what it
 // takes, so it was written by another version.
 func newPlan(m *material) (*plan, []error) {
-	p := &plan{byDN: map[string]*trunk{}, apps: map[string]string{}, profiles: map[string]*profile{}}
+	p := &plan{byDN: map[string]*trunk{}, apps: map[string]string{}, groups: map[string]*voice.RingGroup{}, profiles: map[string]*profile{}}
 	var problems []error
 	for _, r := range m.dns {
 		if err := p.addDN(r); err != nil {
@@ -113,6 +114,10 @@ func (p *plan) addDN(r voice.Resource) error {
 	switch dn.Type {
 	case voice.DNRoutingPoint:
 		p.apps[r.Key] = dn.Application
+	case voice.DNRingGroup:
+		if dn.RingGroup != nil {
+			p.groups[r.Key] = dn.RingGroup
+		}
 	case voice.DNTrunk, voice.DNSoftswitch:
 		t := newTrunk(r.Key, dn.Options[section])
 		p.byDN[t.dn] = t
@@ -240,7 +245,7 @@ func (p *plan) profile(name string) *profile {
 func (p *plan) has(number string) bool {
 	_, trunk := p.byDN[number]
 	_, app := p.apps[number]
-	return trunk || app
+	return trunk || app || p.groups[number] != nil
 }
 
 // trunksFor returns the trunks with the longest prefix of number.

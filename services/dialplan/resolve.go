@@ -176,6 +176,8 @@ func (r *resolution) route() *contract.ResolveResponse {
 			}
 		case typ == voice.DNRoutingPoint:
 			return r.routePoint(dn, dev)
+		case typ == voice.DNRingGroup:
+			return r.ringGroup(dn)
 		case typ == voice.DNVoicemailAccess:
 			if r.explain {
 				r.step("voicemail access "+dn, "asks for the mailbox")

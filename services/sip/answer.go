@@ -48,6 +48,7 @@ func (c *call) branchAnswered(b *branch, res *sip.Response) {
 		b.rings = true
 		c.ringing(b)
 	}
+	c.groupAnswered(b)
 	c.cancelBranches(answeredElsewhere)
 	c.facing(b)
 	c.rel.wait = nil // the answer says more

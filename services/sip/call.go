@@ -120,8 +120,10 @@ type call struct {
 	renewals [2]*renewal
 	pending  int // requests of ours without final response
 
-	rings string // DN that EventRinging was published for; "" = none
-	left  bool   // out of the tables
+	rings  string   // DN that EventRinging was published for; "" = none
+	group  *group   // the ring group it is at; nil = none
+	chorus []string // members of it that ring beside rings
+	left   bool     // out of the tables
 
 	origin     *origin   // a side is being called for whom a call is made; nil = none
 	borrowed   bool      // the caller's side is one of about, which it consults about
@@ -227,6 +229,8 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 		c.leaveByTrunk(plan.Trunks)
 	case contract.RoutePoint:
 		c.toQueue()
+	case contract.RouteGroup:
+		c.callGroup()
 	case contract.RouteReject:
 		c.noWay(outcome{status: plan.Status, reason: plan.Reason})
 	default:
@@ -269,6 +273,9 @@ func (o outcome) orElse(status int, reason string) outcome {
 // unreached ends an attempt that nobody answered: the call goes on to number, or fails.
 func (c *call) unreached(o outcome, number string, state voice.CallState) {
 	c.stopNoAnswer()
+	if c.passedOver(state) {
+		return
+	}
 	if number == "" || c.forwards >= c.cfg.MaxForwards || c.origin != nil {
 		c.noWay(o)
 		return
@@ -376,6 +383,7 @@ func (c *call) abandon(reason string) {
 // finish writes the record and ends the call when nothing of it is under way any more.
 func (c *call) finish(o outcome, by string) {
 	c.phase = over
+	c.groupGone()
 	c.leaveQueue()
 	c.show()
 	c.stopRepeats()

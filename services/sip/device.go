@@ -72,7 +72,7 @@ func (c *call) placeDevice(b *branch, to *contract.Binding) device {
 	if b.exit != nil {
 		return c.w.device(c.id.tenant, b.exit.DN, "")
 	}
-	return c.w.device(c.id.tenant, c.plan.Number, to.Transport)
+	return c.w.device(c.id.tenant, c.called(b), to.Transport)
 }
 
 // facing makes a branch the other end of what is said about audio, since one leg serves all that ring.

@@ -30,6 +30,21 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 		more(e)
 	}
 	c.w.publish(e)
+	if s == callee && len(c.chorus) > 0 && c.legs[callee] == nil { // all that ring leave together
+		switch name {
+		case voice.EventReleased, voice.EventAbandoned, voice.EventDiverted:
+			others := c.chorus
+			c.chorus = nil
+			for _, dn := range others {
+				c.publish(name, s, state, func(e *voice.CallEvent) {
+					if more != nil {
+						more(e)
+					}
+					e.ThisDN = dn
+				})
+			}
+		}
+	}
 }
 
 // event is what all events of the conversation have in common; it takes the next number.

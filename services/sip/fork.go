@@ -21,6 +21,7 @@ type branch struct {
 	origin  leg   // as it was before anybody answered
 	earlies []*early
 	invite  *sip.Request // until it has a final answer, to be sent again
+	member  string       // of the ring group whose phone it is; "" = the number that was called
 	tries   int          // times it was sent again
 	tx      sipua.ClientTx
 	seq     uint32 // CSeq of the INVITE
@@ -39,8 +40,8 @@ type branch struct {
 // ring calls contacts at once (RFC 3261 §16.6 has the idea; here each is a dialog of its own).
 func (c *call) ring(contacts []contract.Binding, by string) {
 	c.phase = alerting
-	if len(contacts) > c.cfg.MaxContacts {
-		contacts = contacts[:c.cfg.MaxContacts]
+	if c.group == nil || c.group.at == nil {
+		contacts = contacts[:min(len(contacts), c.cfg.MaxContacts)]
 	}
 	c.late = false
 	c.contacts = len(contacts)
@@ -69,6 +70,9 @@ func (c *call) start(to *contract.Binding, by string) {
 	b := &branch{call: c, trunk: by, attempt: c.current, leg: &leg{callID: c.legID(), tag: c.w.id(), contact: c.contact}}
 	if by != "" {
 		b.exit, b.hop = c.exit, c.hop
+	}
+	if c.group != nil && c.group.at != nil {
+		b.member = c.group.at[len(c.branches)-c.current]
 	}
 	c.branches = append(c.branches, b)
 	fail := func(status int, reason string) {
@@ -176,7 +180,7 @@ func (c *call) calledNumber(b *branch) string {
 	if b.trunk != "" && b.leg.target.User != "" {
 		return b.leg.target.User
 	}
-	return c.plan.Number
+	return c.called(b)
 }
 
 // branchSaid handles a response, or the error that none will come.
@@ -223,6 +227,10 @@ func (c *call) branchEnded(b *branch, o outcome) {
 	if c.phase != alerting || c.legs[callee] != nil || b.given || !wasOpen || b.attempt != c.current {
 		c.leave()
 		return
+	}
+	c.memberLeaves(b)
+	if b.member != "" && (o.status >= 600 || o.status/100 == 3) { // one member decides for himself alone
+		o = outcome{status: 486, reason: b.member + " declined"}
 	}
 	if o.res != nil && o.status/100 == 3 {
 		if n := c.redirectedTo(o.res); n != "" {

@@ -84,6 +84,7 @@ type stage struct {
 	merging atomic.Int32 // under way
 	mergers sync.Mutex
 	counts  map[counted]int
+	loads   map[string]load
 }
 
 type stageTimer struct {
@@ -346,6 +347,12 @@ func (s *stage) publish(e *voice.CallEvent) {
 		out += callingOf(e)
 	}
 	s.line("node", "CALLS", out)
+}
+
+func (s *stage) load(_, number string) load { return s.loads[number] }
+
+func (s *stage) grouped(r groupResult) {
+	s.line("node", "metrics", fmt.Sprintf("ring group %s balanced=%v: %s %s after %v", r.mode, r.balanced, r.result, r.err, r.took))
 }
 
 func (s *stage) record(r *voice.CDR) {

@@ -25,6 +25,7 @@ type metrics struct {
 	dialplan  planMetrics
 	voice     voiceMetrics
 	queues    queueMetrics
+	groups    groupMetrics
 
 	eventsLost  prometheus.Counter
 	recordsLost prometheus.Counter
@@ -59,6 +60,7 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 	m.dialplan.register(reg, total)
 	m.queues.register(reg, total)
 	m.voice = newVoiceMetrics(reg)
+	m.groups = newGroupMetrics(reg)
 	obs.Gauge(reg, "sipnode_redis_state", "State of the link to the JetStream: 0 disconnected, 2 ready.",
 		prometheus.Labels{"redis_cluster_name": obs.JetStream}, func() float64 {
 			if ok, _ := s.f.Connected(); ok {

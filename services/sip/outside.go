@@ -247,6 +247,13 @@ func (o *outside) publish(e *voice.CallEvent) {
 	o.m.events.WithLabelValues(e.Tenant, string(e.ID)).Inc()
 }
 
+func (o *outside) load(tenant, number string) (l load) {
+	l.calls, l.free = o.watch.Load(tenant, number)
+	return l
+}
+
+func (o *outside) grouped(r groupResult) { o.m.groups.count(r) }
+
 func (o *outside) record(r *voice.CDR) {
 	switch r.Outcome {
 	case voice.OutcomeAbandoned:

@@ -148,8 +148,10 @@ func (c *call) ringing(b *branch) {
 		defer c.show()
 		c.publish(voice.EventNetworkReached, caller, voice.StateOk, func(e *voice.CallEvent) { e.ThisTrunk = b.trunk })
 	case c.rings == "":
-		c.rings = c.plan.Number
+		c.rings = c.called(b)
 		c.show()
 		c.publish(voice.EventRinging, callee, voice.StateOk, c.by.said)
+	case b.member != "":
+		c.memberRings(b.member)
 	}
 }

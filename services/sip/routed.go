@@ -70,7 +70,7 @@ func (c *call) resolved(r *route, plan *contract.ResolveResponse, err error) {
 		bad = voice.TErrorf(voice.TErrInvalidCalledDN, "%s: %s", r.to, plan.Reason)
 	case plan.Kind == contract.RoutePoint && (plan.Number == d.dn || c.forwards >= c.cfg.MaxForwards):
 		bad = voice.TErrorf(voice.TErrInvalidCalledDN, "%s leads to route point %s, where the call has been often enough", r.to, plan.Number)
-	case plan.Kind != contract.RouteDevice && plan.Kind != contract.RouteTrunk && plan.Kind != contract.RoutePoint:
+	case plan.Kind != contract.RouteDevice && plan.Kind != contract.RouteTrunk && plan.Kind != contract.RoutePoint && plan.Kind != contract.RouteGroup:
 		bad = voice.TErrorf(voice.TErrUnsupported, "nothing serves %s %s yet", plan.Kind, plan.Number)
 	}
 	if bad != nil { // whoever asked reads it in his answer, and decides

@@ -70,6 +70,10 @@ type world interface {
 	tapeUser(tenant string, r *treatment.Recording, done func(length time.Duration, kept bool, err error)) (*tape, error)
 	count(what counted, tenant string)
 
+	// load is what a number of ours does, grouped how a ring group's attempt ended.
+	load(tenant, number string) load
+	grouped(r groupResult)
+
 	publish(ev *voice.CallEvent)
 	record(cdr *voice.CDR)
 	heard(ev *voice.QualityEvent)

@@ -66,6 +66,7 @@ type Watcher struct {
 	lines  map[key]*line
 	subs   map[string]*subscription // by our tag
 	by     map[key]int              // subscriptions of a subscriber
+	free   map[key]time.Time        // when a number's last call ended, of some numbers
 	closed bool
 }
 
@@ -83,7 +84,7 @@ func New(o Options) *Watcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Watcher{world: o.World, limits: o.Limits, log: o.Log, user: o.Escape, lines: map[key]*line{}, subs: map[string]*subscription{}, by: map[key]int{}}
+	w := &Watcher{world: o.World, limits: o.Limits, log: o.Log, user: o.Escape, lines: map[key]*line{}, subs: map[string]*subscription{}, by: map[key]int{}, free: map[key]time.Time{}}
 	w.m = newMetrics(w, o.Registry)
 	return w
 }
@@ -136,6 +137,7 @@ func (w *Watcher) change(k key, do func(*line) []*dialog) {
 	now := time.Now()
 	changed := do(l)
 	var out []notification
+	freed := len(changed) > 0 && len(l.dialogs) == 0
 	if len(changed) > 0 {
 		for s := range l.subs {
 			s.changed(changed)
@@ -145,9 +147,41 @@ func (w *Watcher) change(k key, do func(*line) []*dialog) {
 		}
 	}
 	w.release(l)
+	if freed {
+		w.nowFree(k, now)
+	}
 	for _, n := range out {
 		n.s.send(n.req)
 	}
+}
+
+// maxFree is for how many numbers it is remembered since when they are free.
+const maxFree = 50_000
+
+func (w *Watcher) nowFree(k key, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.free) >= maxFree {
+		for any := range w.free {
+			delete(w.free, any)
+			break
+		}
+	}
+	w.free[k] = now
+}
+
+// Load is how many calls a number is in, and when the last one ended that was heard of; the zero time means that none was.
+func (w *Watcher) Load(tenant, number string) (calls int, free time.Time) {
+	k := key{tenant, number}
+	w.mu.Lock()
+	l, free := w.lines[k], w.free[k]
+	w.mu.Unlock()
+	if l == nil {
+		return 0, free
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.dialogs), free
 }
 
 type notification struct {
