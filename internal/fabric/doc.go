@@ -45,7 +45,8 @@
 // block for long; a panic in a handler or callback is logged and ends nothing but itself.
 //
 // A subscription sees all events and keeps its place itself; a durable reader ([Fabric.Consume]) shares events with others
-// of its name, and the JetStream keeps the place: what was not confirmed comes again.
+// of its name, and the JetStream keeps the place: what was not confirmed comes again. Work is taken from WORK so: an item belongs
+// to the node that got it until that node confirms it, and to another one when it has not done so in time.
 //
 // # Limits
 //
@@ -68,6 +69,5 @@
 //
 // # Not here
 //
-// The server itself (services/rq), what the subjects and values mean (internal/contract, internal/voice), and taking work
-// from WORK, which needs a consumer shared by nodes and comes with the service that takes it.
+// The server itself (services/rq), and what the subjects and values mean (internal/contract, internal/voice).
 package fabric

@@ -19,6 +19,7 @@ type Durable struct {
 	Stream string
 	Name   string // letters, digits, '-' and '_'; readers of one name share the events
 	Batch  int    // most events handed over at once, 1 to 1,000
+	Filter string // built with Filter; "" = all. On WORK names have filters that do not overlap: an item is gone once it is confirmed
 
 	// Linger is how long a batch that is not full waits for more. An event waits that much longer at the most.
 	Linger time.Duration
@@ -90,7 +91,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (f *Fabric) checkDurable(d Durable) error {
 	switch {
-	case d.Stream == StreamWork || f.streamSpec(d.Stream) == nil:
+	case f.streamSpec(d.Stream) == nil:
 		return voice.Errorf(voice.ErrInvalid, "stream %q has no durable readers", d.Stream)
 	case d.Name == "" || len(d.Name) > 64 || strings.ContainsFunc(d.Name, func(r rune) bool { return r >= 0x80 || !plain(byte(r)) || r == '/' }):
 		return voice.Errorf(voice.ErrInvalid, "%q cannot be the name of a durable reader", d.Name)
@@ -114,7 +115,7 @@ func (t *taker) run(ctx context.Context) error {
 	defer cancel()
 	cons, err := t.f.js.CreateOrUpdateConsumer(made, t.d.Stream, jetstream.ConsumerConfig{
 		Durable: t.d.Name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: t.d.Patience, DeliverPolicy: jetstream.DeliverAllPolicy,
-		MaxDeliver: -1, MaxAckPending: durableAhead * t.d.Batch, InactiveThreshold: t.d.Forget,
+		MaxDeliver: -1, MaxAckPending: durableAhead * t.d.Batch, InactiveThreshold: t.d.Forget, FilterSubject: t.d.Filter,
 	})
 	if err != nil {
 		return err

@@ -258,7 +258,6 @@ func TestDurableRefused(t *testing.T) {
 	f := fabrictest.New(t)
 	for what, d := range map[string]fabric.Durable{
 		"no stream":      {Stream: "NOTHING", Name: "r", Batch: 1},
-		"the work queue": {Stream: fabric.StreamWork, Name: "r", Batch: 1},
 		"no name":        {Stream: fabric.StreamCDR, Batch: 1},
 		"a wide name":    {Stream: fabric.StreamCDR, Name: "r.*", Batch: 1},
 		"no batch":       {Stream: fabric.StreamCDR, Name: "r"},

@@ -245,6 +245,22 @@ func (o *outside) publish(e *voice.CallEvent) {
 		return
 	}
 	o.m.events.WithLabelValues(e.Tenant, string(e.ID)).Inc()
+	if e.ID == voice.EventQueued {
+		o.work(e)
+	}
+}
+
+// work asks an orchestration node to look after a call that came to a route point.
+func (o *outside) work(e *voice.CallEvent) {
+	err := o.f.Publish(fabric.Event{
+		Subject: fabric.Subject("work", e.Tenant, voice.WorkVoice, e.CallUUID),
+		MsgID:   "work:" + e.CallUUID + ":" + strconv.FormatUint(e.Seq, 10),
+		Payload: voice.WorkItem{Tenant: e.Tenant, Kind: voice.WorkVoice, ID: e.CallUUID, Queue: e.ThisQueue, Seq: e.Seq, Time: e.Time, Node: e.Node},
+	})
+	if err != nil { // it will go to the default destination
+		o.m.eventsLost.Inc()
+		o.log.Error("call at a route point is not on WORK", "call", e.CallUUID, "route_point", e.ThisQueue, "err", err)
+	}
 }
 
 func (o *outside) load(tenant, number string) (l load) {
