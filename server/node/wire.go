@@ -33,6 +33,7 @@ import (
 	"parley/services/dialplan"
 	"parley/services/frontend"
 	"parley/services/frontend/workspace"
+	"parley/services/orchestration"
 	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/sip"
@@ -171,6 +172,11 @@ func (n *Node) build(ctx context.Context) error {
 			return err
 		}
 	}
+	if s := open[settings.Scripts]; s != nil {
+		if err := n.startScripts(ctx, s); err != nil {
+			return err
+		}
+	}
 	if s := open[settings.Pages]; s != nil {
 		svc, err := web.New(web.Options{Fabric: n.fab, Config: n.cfg.Web, Phones: n.phones, Registry: s.reg, Health: s.health, Log: s.log, Version: n.opts.Version})
 		if err != nil {
@@ -237,6 +243,18 @@ func (n *Node) startFrontend(ctx context.Context, s *service) error {
 	}
 	n.house.start(s.name+" (desktops)", desktops.Run)
 	n.house.start(s.name+" (events for desktops)", func(ctx context.Context) error { return desktops.Follow(ctx, n.fab) })
+	n.run(s, svc.Run, rest.Serve)
+	return n.settle(ctx, s)
+}
+
+// startScripts starts what looks after calls at route points. It stops before the SIP node, while its calls still go on.
+func (n *Node) startScripts(ctx context.Context, s *service) error {
+	svc, err := orchestration.New(orchestration.Options{Fabric: n.fab, Config: n.cfg.Orchestration, Registry: s.reg, Health: s.health, Log: s.log})
+	if err != nil {
+		return err
+	}
+	rest := n.rest(s, "Parley orchestration: sessions of routing scripts")
+	svc.Routes(rest, n.verify)
 	n.run(s, svc.Run, rest.Serve)
 	return n.settle(ctx, s)
 }

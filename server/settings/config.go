@@ -12,6 +12,7 @@ import (
 	"parley/services/callstate"
 	"parley/services/cdr"
 	"parley/services/frontend"
+	"parley/services/orchestration"
 	"parley/services/registrar"
 	"parley/services/rq"
 	"parley/services/sip"
@@ -38,6 +39,8 @@ type Config struct {
 	CDR       cdr.Config       `yaml:"cdr"`
 	Frontend  frontend.Config  `yaml:"frontend"`
 	CallState callstate.Config `yaml:"callstate"`
+
+	Orchestration orchestration.Config `yaml:"orchestration"`
 }
 
 // Node says who this node is and what it runs.
@@ -149,12 +152,13 @@ const (
 	SIPProxy  = "sipproxy"
 	SIPNode   = "sip" // after the front door, so that it stops first and can still say goodbye
 	Frontend  = "frontend"
+	Scripts   = "orchestration"
 	Pages     = "web"
 )
 
 // Services lists the services a node can run, in the order they start.
 func Services() []string {
-	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, CallState, SIPProxy, SIPNode, Frontend, Pages}
+	return []string{RQ, Conf, Tenant, Dialplan, Registrar, CDR, CallState, SIPProxy, SIPNode, Frontend, Scripts, Pages}
 }
 
 // Default returns the configuration of a node that is told nothing.
@@ -182,6 +186,8 @@ func Default() Config {
 		CDR:       cdr.DefaultConfig(),
 		Frontend:  frontend.DefaultConfig(),
 		CallState: callstate.DefaultConfig(),
+
+		Orchestration: orchestration.DefaultConfig(),
 	}
 }
 

@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 	k.store(c.Store)
 	k.http(c.HTTP)
 	k.log(c.Log)
-	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate(), c.SIPProxy.Validate(), c.Calls.Validate(), c.CDR.Validate(), c.Frontend.Validate(), c.CallState.Validate())
+	return errors.Join(errors.Join(k.errs...), c.rq(), c.Web.Validate(), c.Tenant.Validate(), c.Registrar.Validate(), c.SIPProxy.Validate(), c.Calls.Validate(), c.CDR.Validate(), c.Frontend.Validate(), c.CallState.Validate(), c.Orchestration.Validate())
 }
 
 func (k *checker) node(n Node, f Fabric) {
