@@ -54,6 +54,8 @@ func catalogueName(service string) string {
 	switch service {
 	case "frontend":
 		return "sipfe"
+	case "orchestration":
+		return "ors"
 	case "callstate":
 		return "callthread"
 	}

@@ -172,7 +172,9 @@ func (s *session) treat(i *item, kind voice.TreatmentType, kv voice.KVList, ref 
 	req := &contract.TreatmentRequest{Tenant: s.rec.Tenant, CallUUID: i.ID, ThisDN: i.At, Type: kind, Parameters: kv, ReferenceID: ref}
 	node := i.Node
 	return func(ctx context.Context) (bool, map[string]any, error) {
+		began := time.Now()
 		ans, err := fabric.CallNode(ctx, s.svc.f, contract.ApplyTreatment, node, req)
+		s.svc.m.tlib.Observe(float64(time.Since(began).Microseconds()) / 1000)
 		return false, nil, refused(ans, err)
 	}
 }
@@ -182,7 +184,9 @@ func (s *session) route(i *item, to string, ref int64) doing {
 	req := &contract.RouteCallRequest{Tenant: s.rec.Tenant, CallUUID: i.ID, ThisDN: i.At, Destination: to, ReferenceID: ref}
 	node := i.Node
 	return func(ctx context.Context) (bool, map[string]any, error) {
+		began := time.Now()
 		ans, err := fabric.CallNode(ctx, s.svc.f, contract.RouteCall, node, req)
+		s.svc.m.tlib.Observe(float64(time.Since(began).Microseconds()) / 1000)
 		return false, nil, refused(ans, err)
 	}
 }

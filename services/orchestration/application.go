@@ -225,6 +225,12 @@ func (b *book) compile(file string, text []byte) (*scxml.Program, error) {
 	return p, nil
 }
 
+func (b *book) compiled() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.programs)
+}
+
 // lookups are the business hours and lists of a tenant.
 func (b *book) lookups(ctx context.Context, tenant string) (*lookup.Tables, error) {
 	b.mu.Lock()

@@ -94,6 +94,7 @@ func (s *session) hear(ev *voice.CallEvent) {
 // take changes what is known of the interaction, and tells the script.
 func (s *session) take(i *item, ev *voice.CallEvent) {
 	i.Seq, i.Node = ev.Seq, ev.Node
+	s.svc.m.callEvents.Inc()
 	old := ev.Seq < i.From // before the call came here
 	s.know(i, ev)
 	if old {
@@ -109,6 +110,7 @@ func (s *session) take(i *item, ev *voice.CallEvent) {
 	switch ev.ID {
 	case voice.EventQueued:
 		if ev.Seq == i.From {
+			s.svc.m.opened.Inc()
 			tell("interaction.added", nil)
 		} else { // another route point has it now, with a session of its own
 			s.part(i)
@@ -122,7 +124,7 @@ func (s *session) take(i *item, ev *voice.CallEvent) {
 		s.treated(ev)
 	case voice.EventRouteUsed:
 		if ev.ReferenceID == 0 || s.byRef(ev.ReferenceID) == nil {
-			s.svc.m.redirected.WithLabelValues(s.rec.Tenant).Inc()
+			s.svc.m.redirected.Inc()
 		}
 	case voice.EventError:
 		if a := s.byRef(ev.ReferenceID); a != nil {
@@ -152,6 +154,7 @@ func (s *session) take(i *item, ev *voice.CallEvent) {
 // part ends the session's part in an interaction: it is over, or another session's.
 func (s *session) part(i *item) {
 	i.At, i.Present, i.State = "", false, "gone"
+	s.svc.m.cleared.Inc()
 	s.post(scxml.Event{Name: "interaction.deleted", Data: map[string]any{"interactionid": i.ID}})
 	s.post(scxml.Event{Name: "interaction.notcontrolled", Data: map[string]any{"interactionid": i.ID}})
 	s.rec.Items = slices.DeleteFunc(s.rec.Items, func(j *item) bool { return i == j })

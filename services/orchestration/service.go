@@ -88,7 +88,15 @@ func New(o Options) (*Service, error) {
 	svc.fetch = newFetcher(o.Config)
 	svc.book = newBook(o.Fabric, svc.fetch, o.Config)
 	eo := all.Options(o.Log)
-	eo.Trace = svc.trail.Trace
+	eo.Trace = func(session string, t scxml.Trace) {
+		switch t.What {
+		case scxml.TraceEnter:
+			svc.m.entered.Inc()
+		case scxml.TraceError:
+			svc.m.scriptErrors.Inc()
+		}
+		svc.trail.Trace(session, t)
+	}
 	eo.Deliver = svc.deliver
 	eo.Load = func(_, src string) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(svc.base(), o.Config.FetchTimeout)
@@ -290,6 +298,16 @@ func (svc *Service) Running() int {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
 	return len(svc.sessions)
+}
+
+// interactions is how many its sessions have.
+func (svc *Service) interactions() (n int) {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	for _, list := range svc.calls {
+		n += len(list)
+	}
+	return n
 }
 
 // deliver brings an event of one session to another on this node.

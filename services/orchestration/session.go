@@ -316,7 +316,7 @@ func (s *session) Ask(h *scxml.Handle, r *module.Request) error {
 		return module.Refuse(module.Unavailable, "more than %d requests of the session wait for their answers", maxAsked)
 	}
 	s.svc.trail.Request(h.SessionID(), h.Now(), r.Name(), r.Args)
-	s.svc.m.requests.WithLabelValues(r.Name()).Inc()
+	s.svc.m.action(r.Name(), false)
 	a := &asked{Request: *r, Ref: newRef()}
 	if done, err := s.atOnce(a); done || err != nil {
 		if err == nil {
@@ -356,7 +356,7 @@ func (s *session) byRef(ref int64) *asked {
 func (s *session) answer(a *asked, data map[string]any, err error) {
 	s.rec.Asked = slices.DeleteFunc(s.rec.Asked, func(b *asked) bool { return a == b })
 	if err != nil {
-		s.svc.m.failed.WithLabelValues(a.Name()).Inc()
+		s.svc.m.action(a.Name(), true)
 		s.post(a.Failed(err))
 		return
 	}
