@@ -169,6 +169,7 @@ type rig struct {
 	reg   *prometheus.Registry
 	url   string
 	state callState
+	stop  func() // of the front end; waits until it has ended
 }
 
 func start(t testing.TB, change func(*Config)) *rig {
@@ -199,14 +200,18 @@ func start(t testing.TB, change func(*Config)) *rig {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context) error{conf.Run, dir.Run, plan.Run, r.Run} {
+	for _, run := range []func(context.Context) error{conf.Run, dir.Run, plan.Run} {
 		wg.Go(func() {
 			if err := run(ctx); err != nil {
 				t.Errorf("Run = %v", err)
 			}
 		})
 	}
+	mine, end := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	r.stop = sync.OnceFunc(func() { end(); running.Wait() })
 	t.Cleanup(func() {
+		r.stop()
 		cancel()
 		wg.Wait()
 		if err := db.Close(); err != nil {
@@ -215,6 +220,11 @@ func start(t testing.TB, change func(*Config)) *rig {
 	})
 	rest := httpapi.New(httpapi.Options{Service: "frontend", Title: "Front end", Version: "test", Registry: r.reg, Health: health, Verify: people4test.Verify})
 	r.Routes(rest)
+	running.Go(func() {
+		if err := r.Run(mine); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
 	r.url = apitest.Serve(t, rest)
 	r.handle(fabric.Handle(context.WithoutCancel(t.Context()), f, contract.FindCalls, r.state.find))
 	r.handle(fabric.Handle(context.WithoutCancel(t.Context()), f, contract.Bindings, func(context.Context, contract.BindingsRequest) (contract.BindingsResponse, error) {

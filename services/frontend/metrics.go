@@ -22,6 +22,7 @@ type metrics struct {
 	refused       *prometheus.CounterVec
 	sent          prometheus.Counter
 	closed        *prometheus.CounterVec
+	resumes       *prometheus.CounterVec
 }
 
 // Why an event stream ended, as a label.
@@ -30,7 +31,7 @@ const (
 	endSlow    = "slow"    // it did not take its events in time
 	endToken   = "token"   // its token ended
 	endStop    = "stop"    // the service stops
-	endGone    = "history" // the events to go on from are not there any more
+	endGone    = "history" // the events that it missed could not be read
 	endInvalid = "invalid" // it sent what cannot be understood
 )
 
@@ -51,7 +52,8 @@ func newMetrics() *metrics {
 		sent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parley_frontend_events_sent_total", Help: "Events written to event streams of clients.",
 		}),
-		closed: counter("parley_frontend_streams_closed_total", "Event streams of clients that ended, by why.", "reason"),
+		resumes: counter("parley_frontend_resumes_total", "Clients that went on from an id: all was in memory, or some of it in the streams.", "from"),
+		closed:  counter("parley_frontend_streams_closed_total", "Event streams of clients that ended, by why.", "reason"),
 	}
 	for _, why := range []string{endClient, endSlow, endToken, endStop, endGone, endInvalid} {
 		m.closed.WithLabelValues(why)
@@ -65,7 +67,7 @@ func (s *Service) registerMetrics(reg prometheus.Registerer) {
 		return
 	}
 	m := s.metrics
-	reg.MustRegister(m.requests, m.responses, m.nodeRequests, m.nodeResponses, m.nodeTime, m.refused, m.sent, m.closed)
+	reg.MustRegister(m.requests, m.responses, m.nodeRequests, m.nodeResponses, m.nodeTime, m.refused, m.sent, m.closed, m.resumes)
 	reg.MustRegister(s.f.Collector(fabric.Metrics{
 		"kafka_producer_queue_depth":        {"kafka_location"},
 		"kafka_producer_queue_age_seconds":  {"kafka_location"},
@@ -81,6 +83,7 @@ func (s *Service) registerMetrics(reg prometheus.Registerer) {
 			return s.failing(check)
 		})
 	}
+	obs.Gauge(reg, "parley_frontend_streams", "Event streams of clients.", nil, func() float64 { return float64(s.open.len()) })
 	obs.Gauge(reg, "parley_frontend_requests", "Requests in progress.", nil, func() float64 { return float64(s.busy.len()) })
 }
 
@@ -117,4 +120,13 @@ func statusOf(a *contract.RequestAnswer, err error) string {
 func (m *metrics) nodeAnswered(node, tenant, status string, took time.Duration) {
 	m.nodeResponses.WithLabelValues(node, tenant, status).Inc()
 	m.nodeTime.WithLabelValues(node, tenant, status).Observe(took.Seconds())
+}
+
+// resumed counts a client that went on from an id; memory tells whether the ring had all it needed.
+func (m *metrics) resumed(memory bool) {
+	from := "streams"
+	if memory {
+		from = "memory"
+	}
+	m.resumes.WithLabelValues(from).Inc()
 }

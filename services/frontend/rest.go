@@ -47,10 +47,11 @@ type (
 
 // Answer is what became of a request: EventACK, or EventError with its code and a sentence.
 type Answer struct {
-	ID           voice.EventName       `json:"id" enum:"EventACK,EventError"`
+	ID           voice.EventName       `json:"id" enum:"EventACK,EventError,EventRegistered,EventUnregistered"`
 	ReferenceID  int64                 `json:"ReferenceID,omitempty"`
 	ErrorCode    voice.TErrorCode      `json:"ErrorCode,omitempty" doc:"Of EventError"`
 	ErrorMessage string                `json:"ErrorMessage,omitempty" doc:"Of EventError: a sentence that says why"`
+	ThisDN       string                `json:"ThisDN,omitempty" doc:"Of EventRegistered and EventUnregistered"`
 	ConnID       string                `json:"ConnID,omitempty" doc:"Of the call that the request made"`
 	CallUUID     string                `json:"CallUUID,omitempty"`
 	Call         *voice.Call           `json:"call,omitempty" doc:"Of RequestQueryCall"`
@@ -93,8 +94,9 @@ func (a Answer) status() int {
 
 const base = "/api/v1/tenants/{tenant}"
 
-// Routes adds the operations to a REST interface.
+// Routes adds the operations to a REST interface. Call it once, before Run.
 func (s *Service) Routes(rest *httpapi.Server) {
+	s.rest = rest
 	api := rest.API()
 	huma.Register(api, huma.Operation{
 		OperationID: "request", Method: http.MethodPost, Path: base + "/requests", Tags: []string{"requests"},
@@ -112,6 +114,16 @@ func (s *Service) Routes(rest *httpapi.Server) {
 		OperationID: "get-call", Method: http.MethodGet, Path: base + "/calls/{id}", Tags: []string{"calls"},
 		Summary: "A call in progress",
 	}, s.callREST)
+	events := huma.Operation{
+		OperationID: "events", Method: http.MethodGet, Path: base + "/events", Tags: []string{"events"},
+		Summary: "Follow events: server-sent events, or a WebSocket where the client asks for one",
+		Description: "The id of an event is a place in all streams; with it in Last-Event-ID or after, a client gets what it missed and then what comes. " +
+			"By WebSocket each message is an object: event with its position, answer to a request that the client sent, or position alone as a heartbeat.",
+	}
+	events.Responses = map[string]*huma.Response{"200": {
+		Description: "OK", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}}
+	huma.Register(api, events, s.eventsREST)
 }
 
 // requestBody describes the body, which huma does not read.
@@ -141,6 +153,9 @@ func (s *Service) requestREST(ctx context.Context, in *requestInput) (*requestOu
 		return nil, httpapi.Problem(err)
 	}
 	out := newAnswer(a)
+	if out.ID == voice.EventError {
+		s.hub.tell(in.Tenant, httpapi.PrincipalFrom(ctx).User, out)
+	}
 	return &requestOutput{Status: out.status(), Body: out}, nil
 }
 

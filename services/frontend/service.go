@@ -12,6 +12,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/fabric"
+	"parley/internal/httpapi"
 	"parley/internal/obs"
 	"parley/internal/voice"
 )
@@ -40,10 +41,14 @@ type Options struct {
 const (
 	checkFabric    = "fabric"
 	checkDirectory = "directory"
+	checkEvents    = "events"
 	checkNodes     = "sip-nodes"
 )
 
-var checks = [...]string{checkFabric, checkDirectory, checkNodes}
+var checks = [...]string{checkFabric, checkDirectory, checkEvents, checkNodes}
+
+// maxReaders is how many clients read what they missed at once.
+const maxReaders = 16
 
 // Service is the front end of one node. See [New], [Service.Run] and [Service.Routes].
 type Service struct {
@@ -56,7 +61,12 @@ type Service struct {
 	metrics *metrics
 
 	nodes   *nodes
-	busy    *busy
+	busy    *busy // requests
+	hub     *hub
+	open    *busy           // event streams
+	gate    gate            // of event streams
+	readers chan struct{}   // clients that read what they missed
+	rest    *httpapi.Server // set by Routes
 	people  *people
 	changed *changed
 }
@@ -84,7 +94,8 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		f: o.Fabric, dir: o.Directory, cfg: o.Config, health: o.Health, log: o.Log, now: o.Now, metrics: newMetrics(),
 		nodes: newNodes(o.Log), busy: newBusy("requests", o.Config.Requests, o.Config.RequestsPerUser),
-		people: newPeople(o.Fabric, o.Now), changed: newChanged(),
+		people: newPeople(o.Fabric, o.Now), changed: newChanged(), hub: newHub(o.Config.Buffer, o.Log),
+		open: newBusy("event streams", o.Config.Streams, o.Config.StreamsPerUser), readers: make(chan struct{}, maxReaders),
 	}
 	s.registerMetrics(o.Registry)
 	return s, nil
@@ -95,6 +106,10 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	known := make(chan struct{})
 	g.Go(func() error { return s.nodes.watch(ctx, s.f, func() { close(known) }) })
+	for src := range source(sources) {
+		g.Go(func() error { return s.hub.follow(ctx, s.f, src) })
+	}
+	g.Go(func() error { s.openStreams(ctx); return nil })
 	g.Go(func() error { s.watchHealth(ctx); return nil })
 	g.Go(func() error { return s.serve(ctx, known) })
 	if err := g.Wait(); err != nil {
@@ -105,7 +120,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // serve answers when the numbers and the nodes are known.
 func (s *Service) serve(ctx context.Context, known <-chan struct{}) error {
-	for _, ready := range []<-chan struct{}{s.dir.Synced(), known} {
+	for _, ready := range []<-chan struct{}{s.dir.Synced(), known, s.hub.ready} {
 		select {
 		case <-ready:
 		case <-ctx.Done():
@@ -120,6 +135,7 @@ func (s *Service) serve(ctx context.Context, known <-chan struct{}) error {
 	}
 	defer stop()
 	s.health.Set(checkDirectory, obs.LevelPass, "")
+	s.health.Set(checkEvents, obs.LevelPass, "")
 	s.lookAtNodes()
 	<-ctx.Done()
 	return nil
