@@ -27,6 +27,7 @@ type commands struct {
 	Dial    dialCmd    `cmd:"" help:"Explain, step by step, where a call to a number would go; no call is made."`
 	Script  scriptCmd  `cmd:"" help:"Check, play, draw and publish routing scripts."`
 	Treat   treatCmd   `cmd:"" help:"Say what a caller who waits at a route point shall hear."`
+	Request requestCmd `cmd:"" help:"Make a T-Library request, such as MakeCall ThisDN=1001 OtherDN=1002."`
 	Route   routeCmd   `cmd:"" help:"Send a call that waits at a route point to a number."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

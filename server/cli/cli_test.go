@@ -62,6 +62,13 @@ func (n *node) Treat(_ context.Context, req *contract.TreatmentRequest) (*contra
 	return &contract.RequestAnswer{}, nil
 }
 
+func (n *node) Request(_ context.Context, req *voice.Request) (*contract.RequestAnswer, error) {
+	if req.Name != voice.RequestMakeCall || req.ThisDN != "1001" || req.UserData.Text("vip") != "1" || req.ReferenceID != 7 || req.User == "" {
+		return &contract.RequestAnswer{Error: voice.TErrorf(voice.TErrInvalidValue, "got %+v", req)}, nil
+	}
+	return &contract.RequestAnswer{ReferenceID: req.ReferenceID, ConnID: "c1"}, nil
+}
+
 func (n *node) Route(_ context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error) {
 	if req.Destination != "1001" {
 		return &contract.RequestAnswer{Error: voice.TErrorf(voice.TErrInvalidCalledDN, "%s: no such number", req.Destination)}, nil
@@ -253,5 +260,23 @@ func TestUsage(t *testing.T) {
 	}
 	if _, errs, code := parley(t, "apply", "-f", file(t, "{}"), "--url", "http://127.0.0.1:1"); code != 1 || !strings.Contains(errs, "--token") {
 		t.Errorf("--url without a token: exit %d: %s", code, errs)
+	}
+}
+
+func TestRequest(t *testing.T) {
+	dir := running(t, &node{})
+	out, errs, code := parley(t, "request", "MakeCall", "ThisDN=1001", "OtherDN=1002", "ReferenceID=7", `UserData={"vip":1,"of":"a, b"}`, "--data-dir", dir)
+	if code != 0 || !strings.Contains(out, `"ConnID": "c1"`) {
+		t.Errorf("request: exit %d: %s%s", code, out, errs)
+	}
+	for word, args := range map[string][]string{
+		"error 53":     {"request", "RequestMakeCall", "ThisDN=1003", "--data-dir", dir},
+		"NAME=VALUE":   {"request", "MakeCall", "1003", "--data-dir", dir},
+		"Colour":       {"request", "MakeCall", "Colour=red", "--data-dir", dir},
+		"is no number": {"request", "MakeCall", "ReferenceID=one", "--data-dir", dir},
+	} {
+		if _, errs, code := parley(t, args...); code != 1 || !strings.Contains(errs, word) {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
 	}
 }

@@ -70,6 +70,10 @@ func (f *fake) Treat(_ context.Context, req *contract.TreatmentRequest) (*contra
 	return &contract.RequestAnswer{ReferenceID: req.ReferenceID, Error: voice.TErrorf(voice.TErrBadParameter, "%s of %s", req.Type, req.Parameters.List("PROMPT").List("1").Text("ID"))}, f.err
 }
 
+func (f *fake) Request(_ context.Context, req *voice.Request) (*contract.RequestAnswer, error) {
+	return &contract.RequestAnswer{ReferenceID: req.ReferenceID, ConnID: req.ThisDN}, nil
+}
+
 func (f *fake) Route(_ context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error) {
 	return &contract.RequestAnswer{ReferenceID: req.ReferenceID}, f.err
 }
@@ -82,6 +86,9 @@ func TestTreatmentsThroughTheSocket(t *testing.T) {
 		Parameters: voice.KVList{"PROMPT": voice.KVList{"1": voice.KVList{"ID": "welcome"}}}})
 	if err != nil || a.ReferenceID != 7 || a.Error == nil || a.Error.Code != voice.TErrBadParameter || a.Error.Message != "PlayAnnouncement of welcome" {
 		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := l.Request(t.Context(), &voice.Request{Name: voice.RequestMakeCall, ThisDN: "1001", ReferenceID: 9}); err != nil || a.ReferenceID != 9 || a.ConnID != "1001" {
+		t.Errorf("Request = %+v, %v", a, err)
 	}
 	if a, err := l.Route(t.Context(), &contract.RouteCallRequest{ReferenceID: 8}); err != nil || a.ReferenceID != 8 || a.Error != nil {
 		t.Errorf("%+v, %v", a, err)

@@ -17,6 +17,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/httpapi"
+	"parley/internal/voice"
 )
 
 // Local is a client of the node that runs with a data directory.
@@ -70,6 +71,11 @@ func (l *Local) Treat(ctx context.Context, req *contract.TreatmentRequest) (res 
 // Route sends a call at a route point to a number.
 func (l *Local) Route(ctx context.Context, req *contract.RouteCallRequest) (res *contract.RequestAnswer, err error) {
 	return res, l.ask(ctx, http.MethodPost, "/route", req, &res)
+}
+
+// Request makes a T-Library request.
+func (l *Local) Request(ctx context.Context, req *voice.Request) (res *contract.RequestAnswer, err error) {
+	return res, l.ask(ctx, http.MethodPost, "/request", req, &res)
 }
 
 func (l *Local) ask(ctx context.Context, method, path string, body, into any) error {

@@ -27,6 +27,7 @@ type Node interface {
 	Script(ctx context.Context, req ScriptRequest) (ScriptAnswer, error)
 	Treat(ctx context.Context, req *contract.TreatmentRequest) (*contract.RequestAnswer, error)
 	Route(ctx context.Context, req *contract.RouteCallRequest) (*contract.RequestAnswer, error)
+	Request(ctx context.Context, req *voice.Request) (*contract.RequestAnswer, error)
 }
 
 // Cluster is all nodes alive, this one first, and those that did not answer.
@@ -101,6 +102,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /script", s.script)
 	mux.HandleFunc("POST /treat", s.treat)
 	mux.HandleFunc("POST /route", s.route)
+	mux.HandleFunc("POST /request", s.request)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -171,6 +173,17 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := s.node.Route(r.Context(), &req)
+	s.answer(w, res, err)
+}
+
+func (s *Server) request(w http.ResponseWriter, r *http.Request) {
+	var req voice.Request
+	if err := decode(w, r, &req); err != nil {
+		s.answer(w, nil, err)
+		return
+	}
+	req.User = callerOf(r)
+	res, err := s.node.Request(r.Context(), &req)
 	s.answer(w, res, err)
 }
 

@@ -49,3 +49,8 @@ func (n *Node) waiting(ctx context.Context, tenant, dn, uuid string) (contract.L
 	}
 	return found, nil
 }
+
+// Request makes a T-Library request, for any number of any tenant: whoever reaches the control socket administers the node.
+func (n *Node) Request(ctx context.Context, req *voice.Request) (*contract.RequestAnswer, error) {
+	return fabric.Call(ctx, n.fab, contract.Ask, req)
+}
