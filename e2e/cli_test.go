@@ -69,7 +69,7 @@ func TestStartErrors(t *testing.T) {
 	}
 	defer busy.Close()
 	// Where the start gets as far as listening, nothing else may be in its way.
-	const anyPorts = "\nhttp: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0}}\nweb: {listen: \"127.0.0.1:0\"}\n"
+	const anyPorts = "\nhttp: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0, orchestration: 0}}\nweb: {listen: \"127.0.0.1:0\"}\n"
 	for name, c := range map[string]struct {
 		yaml string
 		want []string

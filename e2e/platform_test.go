@@ -61,7 +61,7 @@ type platform struct {
 // their own each: else the phone of a node that was killed, which speaks on, is heard by the next node that has its port.
 const baseConfig = `node: {id: %s, data_dir: %s}
 sip: {listen: ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0"]}
-http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0, orchestration: 0}}
 web: {listen: "127.0.0.1:0"}
 `
 

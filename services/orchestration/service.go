@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,6 +47,7 @@ type Service struct {
 	book   *book
 	engine *scxml.Engine
 	slots  chan struct{} // for requests under way
+	killed atomic.Bool   // by a test: what ends leaves no trace
 	wg     sync.WaitGroup
 
 	baseMu sync.Mutex
@@ -157,7 +159,9 @@ func (svc *Service) Run(ctx context.Context) error {
 		}, svc.takeAll)
 	})
 	err = g.Wait()
-	svc.leave()
+	if !svc.killed.Load() {
+		svc.leave()
+	}
 	stopWork()
 	svc.wg.Wait()
 	if err != nil {

@@ -116,6 +116,10 @@ func (s *session) settle() {
 			s.let(false)
 			return
 		}
+		if s.svc.base().Err() != nil { // the process ends: what was not written down is done by who takes over
+			s.let(false)
+			return
+		}
 		s.svc.m.unsaved.Inc()
 		s.log.Error("session not written down; it goes on without", "err", err)
 	}

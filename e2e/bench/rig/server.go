@@ -168,7 +168,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 const parleyConfig = `
 node: {id: bench, data_dir: %s}
 sip: {listen: ["udp://%s"]}
-http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0, orchestration: 0}}
 web: {listen: "127.0.0.1:0"}
 log: {level: warn}
 `

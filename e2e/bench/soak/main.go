@@ -165,7 +165,7 @@ sip: {listen: ["udp://%s"]}
 media: {bind: 127.0.0.5, ports: 1024-65535}
 calls: {max_calls: 20000, silence: 5s, max_wait: 0s}
 sipproxy: {limits: {stranger_rate: -1, strangers_rate: -1}}
-http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0}}
+http: {ports: {config: 0, registrar: 0, sipproxy: 0, rq: 0, tenant: 0, dialplan: 0, callstate: 0, cdr: 0, sip: 0, frontend: 0, orchestration: 0}}
 web: {listen: "127.0.0.1:0"}
 log: {level: warn}
 `
