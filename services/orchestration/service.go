@@ -52,6 +52,7 @@ type Service struct {
 
 	baseMu sync.Mutex
 	ctx    context.Context // of Run; what is under way may outlive it for a moment
+	closed bool            // Run has ended: nothing begins any more
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*session
@@ -163,6 +164,9 @@ func (svc *Service) Run(ctx context.Context) error {
 		svc.leave()
 	}
 	stopWork()
+	svc.baseMu.Lock()
+	svc.closed = true
+	svc.baseMu.Unlock()
 	svc.wg.Wait()
 	if err != nil {
 		return fmt.Errorf("orchestration: %w", err)
@@ -240,10 +244,19 @@ func (svc *Service) background(fn func(ctx context.Context), full func()) {
 		return
 	}
 	ctx := svc.base()
-	svc.wg.Go(func() {
+	svc.spawn(func() {
 		defer func() { <-svc.slots }()
 		fn(ctx)
 	})
+}
+
+// spawn runs fn on a goroutine that Run waits for, unless it has ended.
+func (svc *Service) spawn(fn func()) {
+	svc.baseMu.Lock()
+	defer svc.baseMu.Unlock()
+	if !svc.closed {
+		svc.wg.Go(fn)
+	}
 }
 
 // session finds one that runs here.

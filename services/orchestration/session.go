@@ -47,7 +47,7 @@ func (s *session) do(fn func()) {
 	}
 	s.busy = true
 	s.mu.Unlock()
-	s.svc.wg.Go(s.drive)
+	s.svc.spawn(s.drive)
 }
 
 // drive empties the inbox. Each input is followed by the steps of the script that it leads to; when there is no more for the moment,
