@@ -162,7 +162,7 @@ func TestMetricsAreScrapable(t *testing.T) {
 }
 
 // rest calls a service's REST interface as the administrator and returns the body.
-func rest(t *testing.T, p *platform, service, method, path string, want int) string {
+func rest(t testing.TB, p *platform, service, method, path string, want int) string {
 	t.Helper()
 	token, code := p.cli("token", "--user", "admin")
 	if code != 0 {

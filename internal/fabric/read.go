@@ -30,6 +30,21 @@ func (f *Fabric) Read(ctx context.Context, stream, filter string, limit int) ([]
 	return out, nil
 }
 
+// ReadLast returns the last event of stream that matches filter; ok is false when there is none.
+func (f *Fabric) ReadLast(ctx context.Context, stream, filter string) (m Message, ok bool, err error) {
+	if stream == StreamWork || f.streamSpec(stream) == nil {
+		return Message{}, false, voice.Errorf(voice.ErrInvalid, "stream %q cannot be read", stream)
+	}
+	req, err := json.Marshal(map[string]string{"last_by_subj": filter})
+	if err != nil {
+		return Message{}, false, err
+	}
+	if m, ok, err = f.readOne(ctx, stream, req); err != nil {
+		err = fmt.Errorf("read %s: %w", stream, err)
+	}
+	return m, ok, err
+}
+
 // readNext returns the first event from a stream sequence on that matches; ok is false when there is none.
 func (f *Fabric) readNext(ctx context.Context, stream, filter string, from uint64) (m Message, ok bool, err error) {
 	req, err := json.Marshal(struct {
@@ -39,6 +54,11 @@ func (f *Fabric) readNext(ctx context.Context, stream, filter string, from uint6
 	if err != nil {
 		return Message{}, false, err
 	}
+	return f.readOne(ctx, stream, req)
+}
+
+// readOne asks for one event.
+func (f *Fabric) readOne(ctx context.Context, stream string, req []byte) (m Message, ok bool, err error) {
 	var resp struct {
 		Error   *apiError `json:"error"`
 		Message struct {

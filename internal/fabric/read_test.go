@@ -42,6 +42,12 @@ func TestReadIsWhatIsThereOfOneCall(t *testing.T) {
 	if got := read(fabric.Filter("call", "demo", "c9", fabric.Rest), 100); got != nil {
 		t.Errorf("the events of a call that never was: %v", got)
 	}
+	if m, ok, err := f.ReadLast(ctx, fabric.StreamCalls, fabric.Filter("call", "demo", "c1", fabric.Rest)); err != nil || !ok || string(m.Data) != "28" {
+		t.Errorf("the last event of c1 is %q, %v, %v", m.Data, ok, err)
+	}
+	if _, ok, err := f.ReadLast(ctx, fabric.StreamCalls, fabric.Filter("call", "demo", "c9", fabric.Rest)); err != nil || ok {
+		t.Errorf("the last event of a call that never was: %v, %v", ok, err)
+	}
 	if _, err := f.Read(ctx, "NONE", "", 1); !errors.Is(err, voice.ErrInvalid) {
 		t.Errorf("a stream that is none: %v", err)
 	}

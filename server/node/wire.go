@@ -292,8 +292,8 @@ func (n *Node) callNode(s *service) (*sip.Service, error) {
 		Fabric: n.fab, Directory: n.directory, Config: cfg, Media: plane, Digest: proof, Locator: names,
 		Prompts: prompts, Recordings: cmp.Or(n.cfg.Media.Recordings, filepath.Join(n.dir.path, "recordings")),
 		Announced: filepath.Join(n.dir.path, "announcements"),
-		Changed:   n.record.renew,
-		Registry:  s.reg, Health: s.health, Log: s.log,
+		Changed:   n.record.renew, Started: n.started,
+		Registry: s.reg, Health: s.health, Log: s.log,
 	})
 }
 

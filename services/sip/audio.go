@@ -287,8 +287,11 @@ func (a *audio) repeated(s side, offer *sdp.Session, signalling netip.Addr) ([]b
 // again offers side s what it has already; with news, what the other side says now.
 func (a *audio) again(s side, news bool, signalling netip.Addr) ([]byte, error) {
 	e, o := a.ends[s], a.ends[s.other()]
-	if !a.through() || e.agreed == nil || news && !o.said.known {
+	if !a.through() || e.agreed == nil {
 		return e.sent, nil
+	}
+	if news && !o.said.known { // there is nobody else
+		return a.offerAlone(s, signalling)
 	}
 	t := e.told
 	t.Profile, t.Mux = e.profile(), false

@@ -11,6 +11,7 @@ import (
 	"parley/internal/contract"
 	"parley/internal/sipua"
 	"parley/internal/voice"
+	"parley/services/sip/snapshot"
 	"parley/services/sip/trunk"
 )
 
@@ -144,6 +145,10 @@ type call struct {
 	taken   bool      // the caller was answered there, and has nobody to talk to yet
 	awaited bool      // his ACK has the answer to an offer of ours
 
+	keep     *snapshot.Writer // of what another node needs to go on; nil = nothing is kept
+	unsaved  bool             // it changed since
+	vanished bool             // another node has it
+
 	hearing hearing
 	view    atomic.Pointer[contract.LiveCall]
 }
@@ -169,6 +174,7 @@ type outcome struct {
 
 // begin routes the call.
 func (c *call) begin() {
+	again := c.conv != nil // another node had begun it
 	c.converse()
 	c.rel = newAnnouncer(c.invite, c.w.id())
 	c.device = c.callerDevice(string(sourceTransport(c.invite)))
@@ -181,7 +187,9 @@ func (c *call) begin() {
 		c.pickUp(t)
 		return
 	}
-	c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
+	if !again {
+		c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = c.dialled })
+	}
 	c.route(c.dialled)
 }
 
@@ -427,6 +435,9 @@ func (c *call) leave() {
 		return
 	}
 	c.left = true
+	if c.keep != nil {
+		c.keep.End(c.id.uuid)
+	}
 	for _, b := range c.branches {
 		c.w.shut(b.leg.callID)
 	}

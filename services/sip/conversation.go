@@ -26,9 +26,10 @@ type conversation struct {
 	data     voice.KVList  // user data; never changed, only replaced
 	version  int64         // of data
 	calls    []*call
-	sipID    string         // Call-ID of the dialog it began with
-	request  *voice.Request // whose events these are, while it is carried out
-	taping   *taping        // nil = it was never recorded
+	sipID    string             // Call-ID of the dialog it began with
+	recent   []*voice.CallEvent // that the stream may lack
+	request  *voice.Request     // whose events these are, while it is carried out
+	taping   *taping            // nil = it was never recorded
 }
 
 // converse makes the call's own conversation, unless it is in one.

@@ -47,6 +47,11 @@
 // Each step is an event on CALLS, numbered without holes, and each attempt ends with one record on CDR. A call never
 // waits for either.
 //
+// # Other nodes
+//
+// A call is saved as it changes (save.go, package snapshot). The calls of a node that dies or stops are claimed by the others
+// (takeover.go) and go on there (restore.go); what was taken over from here is forgotten without a word.
+//
 // # Limits
 //
 // Calls of the node and of a tenant, contacts that ring at once, messages waiting for a call, forwards of a call, and the

@@ -63,6 +63,13 @@ func (v *conversation) event(at time.Time, name voice.EventName, state voice.Cal
 	if r := v.request; r != nil {
 		e.ReferenceID, e.Reasons = r.ReferenceID, r.Reasons
 	}
+	for _, c := range v.calls {
+		if c.keep != nil {
+			v.remember(e)
+			c.save()
+			break
+		}
+	}
 	return e
 }
 

@@ -29,6 +29,7 @@ func (c *call) show() {
 	c.queueView(v)
 	c.view.Store(v)
 	c.conv.followTape()
+	c.save()
 }
 
 // trunkOut is the trunk the call left by, or tried last.

@@ -31,6 +31,8 @@ type metrics struct {
 	recordsLost prometheus.Counter
 	refused     *prometheus.CounterVec
 	handshakes  *prometheus.CounterVec
+
+	haWrites, haReads, restored prometheus.Counter
 }
 
 func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
@@ -45,6 +47,14 @@ func newMetrics(s *Service, reg prometheus.Registerer) *metrics {
 		handshakes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_sip_handshakes_total",
 			Help: "DTLS handshakes for the audio of calls that ended with keys, or failed, those of strangers included."}, []string{"outcome"}),
 	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	m.haWrites = counter("sipnode_ha_writes_total", "States of calls written for another node to go on with.")
+	m.haReads = counter("sipnode_ha_reads_total", "States of calls read to find those without a node.")
+	m.restored = counter("sipnode_redis_restored_calls_total", "Calls of other nodes, or of an earlier life of this one, that were taken over.")
 	reg.MustRegister(m.events, m.response, m.eventsLost, m.recordsLost, m.refused, m.handshakes)
 	total := func(name, help string, v *atomic.Int64) {
 		obs.Gauge(reg, name, help, nil, func() float64 { return float64(v.Load()) })

@@ -25,6 +25,7 @@ import (
 	"parley/internal/warm"
 	"parley/services/sip/recording"
 	"parley/services/sip/room"
+	"parley/services/sip/snapshot"
 	"parley/services/sip/trunk"
 	"parley/services/sip/watch"
 )
@@ -49,6 +50,7 @@ type Options struct {
 	Announced  string          // directory of what users record to be played to callers; "" = nothing can be
 	Digest     digest.Policy   // how callers prove who they are
 	Changed    func()          // is called when the node begins or ceases to take calls; nil = nobody wants to know
+	Started    time.Time       // of the process, as its record in the bucket "nodes" has it
 	Registry   *prometheus.Registry
 	Locator    trunk.Locator // where the names of trunks lead; nil = by the name servers of the machine
 	Health     *obs.Health   // nil = one of its own
@@ -81,6 +83,8 @@ type Service struct {
 	tokens        atomic.Pointer[sipua.Tokens]
 	run           context.Context // of Run, for what calls start
 	trunks        *trunk.Table
+	keeps         *snapshot.Writer
+	over          *takeovers
 	workers       *warm.Pool[*mailbox]
 	drain         atomic.Bool
 	calls         atomic.Int64
@@ -179,6 +183,10 @@ func New(o Options) (*Service, error) {
 	}
 	s.rooms = room.New(room.Options{Node: o.Fabric.Node(), Prompts: o.Prompts, Recordings: o.Recordings, Failed: s.tapes.Failed,
 		Registry: o.Registry, Log: o.Log})
+	s.over = newTakeovers(o.Fabric.Node(), o.Started)
+	s.keeps = snapshot.New(snapshot.Options{Store: o.Fabric.Bucket(fabric.BucketCalls), Owner: s.over.me, Lost: s.lostCall, Wrote: s.m.haWrites, Log: o.Log})
+	obs.Gauge(o.Registry, "parley_sip_calls_unsaved", "Calls whose state waits to be written, or is being written.", nil,
+		func() float64 { return float64(s.keeps.Waiting()) })
 	obs.HealthGauge(o.Registry, "sipnode_health_level", obs.ScaleLevel, o.Health)
 	return s, nil
 }
@@ -203,6 +211,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.reportAbuse(work) })
 	wg.Go(func() { s.watchPressure(work) })
 	wg.Go(func() { s.watchVoice(work) })
+	wg.Go(func() { _ = s.keeps.Run(work) }) // it ends with work
 	wg.Go(func() { _ = s.tapes.Run(work) }) // it gives none
 	select {                                // nobody is known before
 	case <-s.dir.Synced():
@@ -221,6 +230,16 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("sip: %w", err)
 	}
 	defer closeDoors()
+	known := make(chan struct{})
+	wg.Go(func() { s.watchNodes(work, sync.OnceFunc(func() { close(known) })) })
+	wg.Go(func() {
+		select {
+		case <-known:
+			s.lookForCalls() // a life of ours before this one may have left some
+			s.takeOver(work)
+		case <-work.Done():
+		}
+	})
 	s.watchHealth(ctx)
 	s.empty()
 	return nil
@@ -318,6 +337,8 @@ func (s *Service) probeDialplan(ctx context.Context) {
 func (s *Service) empty() {
 	s.drain.Store(true)
 	s.told()
+	s.moving.Add(1)
+	s.handOver(s.run)
 	s.mu.Lock()
 	s.idle = make(chan struct{})
 	idle := s.idle

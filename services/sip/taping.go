@@ -205,6 +205,9 @@ func (v *conversation) taped(c *call, t *taping, l *voice.RecordingLedger) {
 
 // ledger publishes how the recording stands; nil is as it is now.
 func (v *conversation) ledger(c *call, t *taping, l *voice.RecordingLedger) {
+	if c.vanished { // another node has the call, and counts its events
+		return
+	}
 	if l == nil {
 		now := t.tape.Ledger()
 		l = &now

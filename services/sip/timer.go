@@ -146,6 +146,7 @@ func (c *call) startTimer(s side) {
 	// A BYE goes before the end, so that it arrives while the peer still has the session (RFC 4028 §10).
 	t.ends = c.w.now().Add(t.interval - min(32*time.Second, t.interval/3))
 	c.resumeTimer(s)
+	c.save()
 }
 
 // resumeTimer waits for what is left of the interval.

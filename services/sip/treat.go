@@ -12,6 +12,7 @@ import (
 // running is a treatment that a caller has.
 type running struct {
 	plan    *treatment.Plan
+	params  voice.KVList // that plan was read from
 	ref     int64
 	sources []sound.Source // of plan.Say
 	piece   int            // the one being heard; len(sources) = none is left
@@ -63,18 +64,25 @@ func (c *call) treat(t voice.TreatmentType, params voice.KVList, ref int64) *voi
 	if plan.Clear {
 		d.keys = nil
 	}
+	r.params = params
 	d.running = r
 	c.treatmentEvent(voice.EventTreatmentApplied, t, ref, nil)
+	c.begins(r)
+	return nil
+}
+
+// begins lets the caller hear a treatment from its beginning.
+func (c *call) begins(r *running) {
+	c.desk.running = r
 	defer c.show()
-	switch {
+	switch t := r.plan.Type; {
 	case t == voice.TreatmentCancelCall:
 		c.fail(outcome{status: 480, reason: "ended by a treatment", as: voice.OutcomeRejected})
-	case len(r.sources) > 0 && plan.Say == nil:
+	case len(r.sources) > 0 && r.plan.Say == nil:
 		c.sounds(r)
 	default:
 		c.sayNext(r)
 	}
-	return nil
 }
 
 // prepare opens all that will be heard, so that what is missing is known before anything begins.

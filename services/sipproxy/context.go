@@ -330,9 +330,16 @@ func (f *forwarding) another(b *branch) bool {
 	if f.closed || f.cancelled || r.direction == outbound || r.passed || b.node == "" || len(f.branches) >= maxBranches {
 		return false
 	}
-	if r.dialog {
-		return f.s.nodes.get(b.node) == nil && f.seek()
+	if gone := f.s.nodes.get(b.node) == nil; r.dialog {
+		return gone && f.seek()
+	} else if gone && f.invite && f.seek() { // who took the call over rings again under its name
+		return true
 	}
+	return f.chooseAgain()
+}
+
+// chooseAgain sends the request to a node that was not tried.
+func (f *forwarding) chooseAgain() bool {
 	next := f.s.nodes.choose(f.tried)
 	if next == nil {
 		return false

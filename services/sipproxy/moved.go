@@ -18,7 +18,8 @@ const (
 	maxMoves  = 100_000                // dialogs whose new node is remembered; the oldest is forgotten, and found again
 	maxSeeks  = 64                     // questions about dialogs at once; one more is answered as if nobody had it
 	seekEvery = 100 * time.Millisecond //
-	seekFor   = 10 * time.Second       // below Timer F, so that the sender still waits for what comes of it (RFC 3261 §17.1.2.2)
+	notice    = 2 * time.Second        // until all nodes have heard that one died, and say themselves that calls are moving
+	seekFor   = 20 * time.Second       // for a cluster that has to find itself a new leader; below Timer F, so that the sender still waits for what comes of it (RFC 3261 §17.1.2.2)
 )
 
 // moves remembers the nodes of dialogs that moved. Safe for use by many goroutines.
@@ -106,7 +107,11 @@ func (f *forwarding) seek() bool {
 		return false
 	}
 	f.seeking = true
-	s.seek(f.req, f.shard.Do, f.route.node, func(node string, again bool) {
+	was := f.route.node
+	if !f.route.dialog {
+		was = f.branches[len(f.branches)-1].node
+	}
+	s.seek(f.req, f.shard.Do, was, func(node string, again bool) {
 		f.seeking = false
 		switch n := s.nodes.get(node); {
 		case f.closed:
@@ -117,7 +122,7 @@ func (f *forwarding) seek() bool {
 			s.m.reselected.Inc()
 			f.best = nil
 			f.toNode(n, "false")
-		case again && time.Since(f.sought) < seekFor:
+		case again:
 			f.seeking = true
 			f.shard.After(seekEvery, func() {
 				f.seeking = false
@@ -132,14 +137,17 @@ func (f *forwarding) seek() bool {
 	return true
 }
 
-// lost answers a request whose dialog nobody has.
+// lost ends the search for a call that nobody has.
 func (f *forwarding) lost() {
 	f.s.m.notFound.Inc()
-	if f.best == nil && !f.cancelled {
+	switch {
+	case f.cancelled || f.best != nil:
+		f.finish()
+	case f.route.dialog:
 		f.fail(481)
-		return
+	case !f.chooseAgain(): // the call had not got far enough to be kept
+		f.fail(503)
 	}
-	f.finish()
 }
 
 // ackWithin sends an ACK to the node that has its dialog; false says that it has no way to go.

@@ -141,7 +141,7 @@ func (t *nodeTable) drop(id string) (was bool) {
 
 // loseLocked notes that a node died.
 func (t *nodeTable) loseLocked(id string) {
-	maps.DeleteFunc(t.lost, func(_ string, at time.Time) bool { return time.Since(at) > seekFor })
+	maps.DeleteFunc(t.lost, func(_ string, at time.Time) bool { return time.Since(at) > notice })
 	t.lost[id] = time.Now()
 }
 
@@ -150,7 +150,7 @@ func (t *nodeTable) dying(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at, ok := t.lost[id]
-	return ok && time.Since(at) < seekFor
+	return ok && time.Since(at) < notice
 }
 
 func (t *nodeTable) change(fn func(map[string]*sipNode)) {

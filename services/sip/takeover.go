@@ -1,0 +1,389 @@
+package sip
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"golang.org/x/sync/errgroup"
+
+	"parley/internal/contract"
+	"parley/internal/fabric"
+	"parley/internal/voice"
+	"parley/services/sip/snapshot"
+)
+
+// Each node watches who is alive. When one dies, or lets go of its calls because it stops, the others share them: who is to have a
+// call follows from its name and the nodes alive, without a word between them, and who has it is whoever wins the compare-and-set
+// on its snapshot. What is left after a moment anybody takes. A node that starts does the same, so a single one finds
+// its own calls again.
+
+const (
+	claimsAtOnce = 16
+	secondLook   = 1500 * time.Millisecond // before calls that are another node's to take are taken all the same
+	drainLook    = 300 * time.Millisecond  // between looks for calls that a stopping node lets go of
+	orphanWait   = 12 * time.Second        // for the INVITE of a call that was not answered; the front door sends it again
+)
+
+// takeovers is what a node knows of the others.
+type takeovers struct {
+	me    snapshot.Owner
+	wake  chan struct{}
+	sweep sync.Mutex // held while calls are looked through
+
+	mu      sync.Mutex // guards what follows
+	nodes   map[string]contract.NodeRecord
+	orphans map[string]*orphan // by the Call-ID of the caller's dialog
+}
+
+// orphan is a call that was claimed and whose caller was not answered yet.
+type orphan struct {
+	n     *snapshot.Call
+	c     *call
+	timer *time.Timer
+}
+
+func newTakeovers(node string, started time.Time) *takeovers {
+	return &takeovers{
+		me: snapshot.Owner{Node: node, Started: started}, wake: make(chan struct{}, 1),
+		nodes: map[string]contract.NodeRecord{}, orphans: map[string]*orphan{},
+	}
+}
+
+// watchNodes follows who is alive until ctx ends; ready is closed when that is known.
+func (s *Service) watchNodes(ctx context.Context, ready func()) {
+	for ctx.Err() == nil {
+		err := s.f.Bucket(fabric.BucketNodes).Watch(ctx, "", s.nodeChanged, ready)
+		if ctx.Err() == nil {
+			s.log.Warn("watch of the nodes broke", "err", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+}
+
+// nodeChanged takes news of a node, and has its calls looked for when it died, began another life, or stops.
+func (s *Service) nodeChanged(e fabric.Entry) {
+	t := s.over
+	id := e.Key
+	if k := fabric.SplitKey(e.Key); len(k) == 1 {
+		id = k[0]
+	}
+	var now contract.NodeRecord
+	gone := e.Op != fabric.EntryPut || json.Unmarshal(e.Value, &now) != nil
+	t.mu.Lock()
+	was, known := t.nodes[id]
+	if gone {
+		delete(t.nodes, id)
+	} else {
+		t.nodes[id] = now
+	}
+	t.mu.Unlock()
+	switch {
+	case id == t.me.Node && gone && known: // we were taken for dead: what was ours may be others' by now
+		s.touchAll()
+	case id == t.me.Node:
+	case known && was.SIP != nil && (gone || !now.Started.Equal(was.Started)):
+		s.log.Warn("node died, its calls are taken over", "node", id)
+		s.lookForCalls()
+	case !gone && now.SIP != nil && now.SIP.Draining:
+		s.lookForCalls()
+	}
+}
+
+// touchAll writes every call again. A write that fails tells whose it is.
+func (s *Service) touchAll() {
+	for _, c := range s.all() {
+		c.must(c.save)
+	}
+}
+
+// lookForCalls has calls without an owner looked for soon.
+func (s *Service) lookForCalls() {
+	select {
+	case s.over.wake <- struct{}{}:
+		s.moving.Add(1) // until that look is over
+	default:
+	}
+}
+
+// takeOver looks for calls when there may be some, until ctx ends.
+func (s *Service) takeOver(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.over.wake:
+		}
+		left := s.claimAll(ctx, false)
+		for s.othersDrain() && ctx.Err() == nil {
+			pause(ctx, drainLook)
+			left = s.claimAll(ctx, false)
+		}
+		if left > 0 {
+			pause(ctx, secondLook)
+			s.claimAll(ctx, true)
+		}
+		s.moving.Add(-1)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// othersDrain tells whether another node is letting go of its calls.
+func (s *Service) othersDrain() bool {
+	s.over.mu.Lock()
+	defer s.over.mu.Unlock()
+	for id, n := range s.over.nodes {
+		if id != s.over.me.Node && n.SIP != nil && n.SIP.Draining && n.SIP.Calls > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// alive tells whether the owner of a call lives.
+func (t *takeovers) alive(o snapshot.Owner) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, ok := t.nodes[o.Node]
+	return ok && n.Started.Equal(o.Started)
+}
+
+// heir is the node that is to have a call: the highest by a hash of both names (rendezvous), among those that take calls. Each node
+// gets as many as any other, and the calls of two that die are spread over all that are left.
+func (t *takeovers) heir(uuid string) string {
+	t.mu.Lock()
+	ids := slices.Sorted(maps.Keys(t.nodes))
+	ids = slices.DeleteFunc(ids, func(id string) bool {
+		n := t.nodes[id]
+		return n.SIP == nil || n.SIP.Draining || n.SIP.Capacity > 0 && n.SIP.Calls >= n.SIP.Capacity
+	})
+	t.mu.Unlock()
+	best, most := t.me.Node, uint64(0)
+	for _, id := range ids {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(uuid + "@" + id)) // a hash takes everything
+		if v := h.Sum64() * 0x9E3779B97F4A7C15; v >= most {
+			best, most = id, v
+		}
+	}
+	return best
+}
+
+// claimAll claims the calls that are nobody's and ours to have, or all of them; it returns how many it left to others.
+func (s *Service) claimAll(ctx context.Context, all bool) (left int) {
+	t := s.over
+	t.sweep.Lock()
+	defer t.sweep.Unlock()
+	if s.drain.Load() {
+		return 0
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(claimsAtOnce)
+	err := s.f.Bucket(fabric.BucketCalls).Each(ctx, "", func(e fabric.Entry) {
+		if e.Op != fabric.EntryPut {
+			return
+		}
+		s.m.haReads.Inc()
+		n, err := snapshot.Decode(e.Value)
+		switch {
+		case err != nil:
+			s.log.Warn("a call of another node cannot be read", "key", e.Key, "err", err)
+		case n.Owner.Same(t.me), !n.Released && t.alive(n.Owner):
+		case !all && t.heir(n.UUID) != t.me.Node:
+			left++
+		default:
+			g.Go(func() error { s.claim(ctx, n, e.Revision); return nil })
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("calls of a dead node cannot be looked for", "err", err)
+	}
+	_ = g.Wait() // none of them fails
+	return left
+}
+
+// claim makes a call ours, if nobody was faster, and goes on with it.
+func (s *Service) claim(ctx context.Context, n *snapshot.Call, revision uint64) {
+	n.Owner, n.Epoch, n.Released = s.over.me, n.Epoch+1, false
+	b, err := n.Encode()
+	if err == nil {
+		revision, err = s.f.Bucket(fabric.BucketCalls).Put(ctx, snapshot.Key(n.UUID), b, fabric.PutOptions{CAS: true, Revision: revision})
+	}
+	if err != nil {
+		if !errors.Is(err, voice.ErrConflict) {
+			s.log.Warn("a call cannot be claimed", "call", n.UUID, "err", err)
+		}
+		return
+	}
+	s.keeps.Adopt(n.UUID, revision, n.Epoch)
+	last, err := s.lastEvent(ctx, n)
+	if err != nil { // then what the snapshot says is all that is known
+		s.log.Warn("the last event of a call cannot be read", "call", n.UUID, "err", err)
+		last = &voice.CallEvent{Seq: n.Seq}
+	}
+	if n.Legs[caller] == nil {
+		s.log.Warn("a call of another node cannot go on", "call", n.UUID, "err", errNoLegs)
+		return
+	}
+	ended := endedAlready(last) && last.Seq > n.Seq
+	s.catchUp(n, last.Seq)
+	c, err := s.revive(n)
+	if err != nil {
+		s.log.Warn("a call of another node cannot go on", "call", n.UUID, "err", err)
+		return
+	}
+	s.m.restored.Inc()
+	s.log.LogAttrs(ctx, slog.LevelInfo, "call taken over", slog.String("call", n.UUID), slog.String("phase", n.Phase))
+	answered := n.Phase == talking.String() || n.Phase == answeredPhase || n.Desk != nil && n.Taken
+	s.enlist(c)
+	switch {
+	case ended: // and the node died before it could say so everywhere
+		c.must(func() { c.finishOff(last) })
+	case answered:
+		c.must(func() { c.goOn(n) })
+	default:
+		s.addOrphan(n, c)
+	}
+}
+
+// answeredPhase is how a call is written whose ACK is awaited: that came, or will not.
+var answeredPhase = answered.String()
+
+// lastEvent reads the last event of the call that the stream has; the zero event when it has none.
+func (s *Service) lastEvent(ctx context.Context, n *snapshot.Call) (*voice.CallEvent, error) {
+	e := &voice.CallEvent{}
+	m, ok, err := s.f.ReadLast(ctx, fabric.StreamCalls, fabric.Filter("call", n.Identity.Tenant, n.Identity.UUID, fabric.Rest))
+	if err != nil || !ok {
+		return e, err
+	}
+	return e, json.Unmarshal(m.Data, e)
+}
+
+// finishOff ends a call whose end had begun: the phones are told once more, the other party gets its event, and the record is written.
+func (c *call) finishOff(last *voice.CallEvent) {
+	c.phase = talking
+	for _, l := range c.legs {
+		if l != nil {
+			c.bye(l, "")
+		}
+	}
+	for _, s := range []side{caller, callee} {
+		if st := c.standing(s); st.dn != last.ThisDN && (s == caller || c.rings != "") {
+			c.publish(voice.EventReleased, s, voice.StateOk, nil)
+		}
+	}
+	c.life = func() {}
+	c.finish(outcome{status: 200, reason: "hung up"}, caller.String())
+}
+
+// addOrphan keeps a call that was not answered until its INVITE comes again, which the front door has.
+func (s *Service) addOrphan(n *snapshot.Call, c *call) {
+	t := s.over
+	id := n.Legs[caller].CallID
+	o := &orphan{n: n, c: c}
+	t.mu.Lock()
+	t.orphans[id] = o
+	t.mu.Unlock()
+	o.timer = time.AfterFunc(orphanWait, func() {
+		if s.orphan(id) == o {
+			c.must(c.closeOrphan)
+		}
+	})
+}
+
+// orphan takes the call out that waits for the INVITE of a Call-ID; nil when there is none.
+func (s *Service) orphan(callID string) *orphan {
+	t := s.over
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := t.orphans[callID]
+	delete(t.orphans, callID)
+	return o
+}
+
+// resume gives a new call the identity of one that another node had begun for the same INVITE.
+func (s *Service) resume(c *call, req *sip.Request) {
+	o := s.orphan(req.CallID().Value())
+	if o == nil {
+		return
+	}
+	o.timer.Stop()
+	s.mu.Lock()
+	if s.dialogs[req.CallID().Value()] == o.c {
+		delete(s.dialogs, req.CallID().Value())
+	}
+	s.byTenant[o.c.id.tenant]--
+	s.calls.Add(-1)
+	s.mu.Unlock()
+	o.c.must(func() { o.c.left = true })
+	n := o.n
+	c.id.uuid, c.id.conn, c.id.number = n.UUID, n.Identity.Conn, n.Identity.Number
+	c.contact = "<sip:" + n.UUID + "@" + s.contact + ">"
+	c.revived(n)
+	c.rings, c.made = n.Rings, n.Made+seqLeap
+}
+
+// handOver lets go of the calls of a node that stops, if there is another one that can have them.
+func (s *Service) handOver(ctx context.Context) {
+	if !s.over.company() {
+		return
+	}
+	for _, c := range s.all() {
+		c.must(func() {
+			if c.keep == nil || !c.movable() || c.phase != talking && !(c.taken && c.desk != nil) || c.phase == talking && !(c.quiet(caller) && c.quiet(callee)) {
+				return
+			}
+			n := c.snapshot()
+			n.Released = true
+			c.keep.Save(n)
+			c.keep = nil
+			c.vanish()
+		})
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	_ = s.keeps.Flush(ctx) // what is not written by then ends with the node
+}
+
+// company tells whether another node takes calls.
+func (t *takeovers) company() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, n := range t.nodes {
+		if id != t.me.Node && n.SIP != nil && !n.SIP.Draining {
+			return true
+		}
+	}
+	return false
+}
+
+// lostCall is told of a call that another node has.
+func (s *Service) lostCall(uuid string) {
+	s.mu.Lock()
+	c := s.names[uuid]
+	s.mu.Unlock()
+	if c == nil || c.id.uuid != uuid {
+		return
+	}
+	s.log.Warn("call was taken over by another node", "call", uuid)
+	c.must(func() {
+		c.keep = nil
+		c.vanish()
+	})
+}
