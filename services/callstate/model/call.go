@@ -78,7 +78,31 @@ func (p *party) state() voice.PartyState {
 // live tells whether the call is in progress.
 func (c *call) live() bool { return c.quiet.IsZero() }
 
-// party finds that of an event: of several with its DN (somebody who calls himself) the one with its role. nil: there is none.
+// of finds the party that an event is about. There may be several of its DN: who calls himself, or is taken into a
+// conference that he is in. Then the role decides, and then whose state the event fits. nil: there is none.
+func (c *call) of(e *voice.CallEvent) *party {
+	var best *party
+	rank := -1
+	for i := range c.parties {
+		p := &c.parties[i]
+		if p.dn != e.ThisDN {
+			continue
+		}
+		n := 0
+		if p.role == e.ThisDNRole {
+			n += 2
+		}
+		if cannot(p, e) == "" {
+			n++
+		}
+		if n > rank {
+			best, rank = p, n
+		}
+	}
+	return best
+}
+
+// party finds a party by its DN, of several the one with a role. nil: there is none.
 func (c *call) party(dn string, role voice.DNRole) *party {
 	var found *party
 	for i := range c.parties {

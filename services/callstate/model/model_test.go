@@ -302,6 +302,48 @@ func TestFind(t *testing.T) {
 	r.wantNone(t)
 }
 
+// TestSomebodyTwiceInACall has b consult a, who is in the call, and make a conference of it; then a is taken in once more.
+func TestSomebodyTwiceInACall(t *testing.T) {
+	w, r := newWorld(2), newRig()
+	c1, c2 := w.open(voice.CallInternal, nil), (*played)(nil)
+	a, b := &member{dn: "1001", role: voice.RoleOrigination, state: voice.PartyDialing}, &member{dn: "1002", role: voice.RoleDestination}
+	c1.members = []*member{a}
+	w.event(c1, voice.EventDialing, a, nil)
+	c1.members = append(c1.members, b)
+	w.event(c1, voice.EventRinging, b, nil)
+	w.answer(c1, a, b)
+	c2 = w.open(voice.CallConsult, c1)
+	b2, again := &member{dn: "1002", role: voice.RoleOrigination}, &member{dn: "1001", role: voice.RoleDestination, state: voice.PartyRinging}
+	c2.members = []*member{b2, again}
+	w.event(c1, voice.EventHeld, b, nil)
+	w.event(c2, voice.EventDialing, b2, nil)
+	w.event(c2, voice.EventRinging, again, nil)
+	w.answer(c2, b2, again)
+	c2.leave(b2)
+	w.event(c2, voice.EventReleased, b2, nil)
+	b.state = voice.PartyEstablished
+	w.event(c1, voice.EventRetrieved, b, nil)
+	w.join(c1, c2, again, b, voice.StateConferenced)
+	third := &member{dn: "1001", role: voice.RoleDestination, state: voice.PartyRinging}
+	c1.members = append(c1.members, third)
+	w.event(c1, voice.EventRinging, third, func(e *voice.CallEvent) { e.CallState = voice.StateConferenced })
+	r.give(w.out...)
+	w.out = nil
+	r.wantNone(t)
+	calls, _ := r.Find(Query{Limit: 10})
+	if got, want := picture(calls), w.picture(); !slices.Equal(got, want) {
+		t.Fatalf("%q\nwant\n%q", got, want)
+	}
+	c1.leave(third)
+	w.event(c1, voice.EventAbandoned, third, nil)
+	w.hangUp(c1)
+	r.give(w.out...)
+	r.wantNone(t)
+	if n, _ := r.Count(); n != 0 {
+		t.Fatalf("%d calls are left", n)
+	}
+}
+
 func TestSomebodyBeyondATrunk(t *testing.T) {
 	w, r := newWorld(2), newRig()
 	c := w.open(voice.CallInbound, nil)

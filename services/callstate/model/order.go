@@ -120,7 +120,7 @@ func (m *Model) giveUp(c *call) {
 
 // take takes an event whose turn it is, unless it has to wait for another call.
 func (m *Model) take(c *call, e *voice.CallEvent) bool {
-	if e.ID == voice.EventPartyChanged && !c.lossy && !m.has(c, e.ThisDN) && e.PreviousConnID != "" && e.PreviousConnID != c.conn {
+	if m.arrives(c, e) && !c.lossy {
 		from := m.conns[e.PreviousConnID]
 		switch {
 		case from == nil || from == c || !from.lossy && !m.has(from, e.ThisDN) || from.gap:
@@ -134,6 +134,13 @@ func (m *Model) take(c *call, e *voice.CallEvent) bool {
 	c.blocked = ""
 	m.step(c, e)
 	return true
+}
+
+// arrives tells whether an event has a party come from another call. The events of a consult call name the one it is about
+// always, which says nothing of a party that is in it.
+func (m *Model) arrives(c *call, e *voice.CallEvent) bool {
+	return e.ID == voice.EventPartyChanged && e.PreviousConnID != "" && e.PreviousConnID != c.conn &&
+		(!m.has(c, e.ThisDN) || e.PreviousConnID != c.prev)
 }
 
 // woken lets calls go on that waited for c.

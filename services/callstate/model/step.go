@@ -19,10 +19,10 @@ func (m *Model) step(c *call, e *voice.CallEvent) {
 	}
 	c.deny = time.Time{}
 	m.about(c, e)
-	p := c.party(e.ThisDN, e.ThisDNRole)
+	p := c.of(e)
 	if p == nil {
 		if to := c.moved[e.ThisDN]; to != nil { // told late, since calls have no order between them
-			if p = to.party(e.ThisDN, e.ThisDNRole); p != nil && !ends(e.ID) {
+			if p = to.of(e); p != nil && !ends(e.ID) {
 				m.party(to, p, e, true)
 			}
 			return
@@ -38,8 +38,10 @@ func (m *Model) step(c *call, e *voice.CallEvent) {
 	case voice.EventError: // why a request came to nothing; whoever asked need not be in the call
 		return
 	case voice.EventPartyChanged:
-		if p == nil {
-			p = m.arrive(c, e)
+		if m.arrives(c, e) {
+			if came := m.arrive(c, e); came != nil {
+				p = came
+			}
 		}
 	}
 	if !known(e.ID) {
@@ -51,7 +53,7 @@ func (m *Model) step(c *call, e *voice.CallEvent) {
 			return
 		}
 		m.came(c, party{dn: e.ThisDN, role: e.ThisDNRole, began: guess(e), answered: e.ID != voice.EventNetworkReached && guess(e) != voice.PartyQueued, queue: e.ThisQueue, since: e.Time})
-		p = c.party(e.ThisDN, e.ThisDNRole)
+		p = c.of(e)
 		if p == nil {
 			return // too many
 		}
@@ -147,7 +149,8 @@ func (m *Model) enter(c *call, p *party, e *voice.CallEvent) {
 	case voice.EventQueued:
 		began = voice.PartyQueued
 	}
-	if p != nil && p.role == e.ThisDNRole {
+	again := e.CallState == voice.StateConferenced || e.CallState == voice.StateTransferred // somebody in the call takes another place in it
+	if p != nil && p.role == e.ThisDNRole && !again {
 		m.impossible(c, e, "%s begins for %s, who is in the call and %s", e.ID, e.ThisDN, p.state())
 		return
 	}
@@ -166,7 +169,7 @@ func (m *Model) arrive(c *call, e *voice.CallEvent) *party {
 	if e.PreviousConnID == "" || from == nil || from == c {
 		return nil
 	}
-	p := from.party(e.ThisDN, e.ThisDNRole)
+	p := from.of(e)
 	if p == nil {
 		return nil
 	}
@@ -178,8 +181,10 @@ func (m *Model) arrive(c *call, e *voice.CallEvent) *party {
 	}
 	from.moved[e.ThisDN] = c
 	m.merged(c, e.PreviousConnID)
-	m.came(c, mine)
-	return c.party(mine.dn, mine.role)
+	if m.came(c, mine); c.parties[len(c.parties)-1] != mine {
+		return nil // too many
+	}
+	return &c.parties[len(c.parties)-1]
 }
 
 // party does what an event says of a party that is in the call. lenient: its state is a guess.
