@@ -40,12 +40,13 @@ const (
 	RouteVoicemail RouteKind = "voicemail"     // voicemail access or a mailbox
 	RouteTrunk     RouteKind = "trunk"         // leave by one of Trunks
 	RouteGroup     RouteKind = "ring-group"    // ring the members of Group
+	RouteFeature   RouteKind = "feature"       // do what Feature says for who calls
 	RouteReject    RouteKind = "reject"        // answer Status
 )
 
 // ResolveResponse is the answer. A number that means nothing is a RouteReject with 404, not an error.
 type ResolveResponse struct {
-	Kind        RouteKind         `json:"kind" enum:"device,routing-point,voicemail,trunk,ring-group,reject"`
+	Kind        RouteKind         `json:"kind" enum:"device,routing-point,voicemail,trunk,ring-group,feature,reject"`
 	Number      string            `json:"number,omitempty"`       // the DN or number it ended at, after translation and unconditional forwarding
 	Contact     string            `json:"contact,omitempty"`      // device: fixed SIP URI; "" = the registered contacts
 	Application string            `json:"application,omitempty"`  // routing-point: name of the script; "" = it has none
@@ -58,6 +59,7 @@ type ResolveResponse struct {
 	OnNoAnswer  string            `json:"on_no_answer,omitempty"` //
 	OnOffline   string            `json:"on_offline,omitempty"`   // device: when it is not registered
 	RingSeconds int               `json:"ring_seconds,omitempty"` // device, ring-group: how long to ring; 0 = the node's default
+	Feature     voice.Feature     `json:"feature,omitempty"`      // feature; Number is the one that follows the code
 	Group       *RingGroup        `json:"group,omitempty"`        // ring-group; its overflow is OnNoAnswer
 	Agent       string            `json:"agent,omitempty"`        // agent logged in there, "" = none
 	Options     map[string]string `json:"options,omitempty"`      // device, routing-point: its options of section TServer. Shared: read only

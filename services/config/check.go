@@ -80,6 +80,7 @@ func checkTenant(r *report, t *voice.Tenant) {
 		r.bad("domains", "is empty; a tenant that is not the default one is found by its domains, so it needs one")
 	}
 	checkOptions(r, "options", t.Options)
+	checkFeatures(r, t)
 }
 
 // isHost tells whether h, in normal form, is a host name (RFC 1123 §2.1) or an IP address.

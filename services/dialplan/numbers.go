@@ -32,6 +32,8 @@ type device struct {
 // finder tells what a number is.
 type finder interface {
 	find(tenant, number string) (voice.DNType, *device, bool)
+	// tenantOptions are those of a tenant: read only.
+	tenantOptions(tenant string) map[string]string
 }
 
 // numbers finds numbers in the Directory and remembers what their options say, as the Directory decodes them each time.
@@ -73,6 +75,13 @@ func (n *numbers) find(tenant, number string) (voice.DNType, *device, bool) {
 		n.mu.Unlock()
 	}
 	return rec.Type, u.device, true
+}
+
+func (n *numbers) tenantOptions(tenant string) map[string]string {
+	if t, ok := n.dir.Tenant(tenant); ok {
+		return t.Options
+	}
+	return nil
 }
 
 // forget drops what is remembered of a number, or of all.

@@ -78,7 +78,29 @@ func (r *resolution) begin(req *contract.ResolveRequest) *contract.ResolveRespon
 	if r.explain {
 		r.explainCaller(req)
 	}
+	if resp := r.feature(req); resp != nil {
+		return resp
+	}
 	return r.route()
+}
+
+// feature is what a code asks for that an extension dials, nil when it dials a number. Codes begin with * or #; a number that is
+// written like one comes first.
+func (r *resolution) feature(req *contract.ResolveRequest) *contract.ResolveResponse {
+	if r.number[0] != '*' && r.number[0] != '#' || !r.caller.inside || len(req.Diverted) > 0 {
+		return nil
+	}
+	if _, _, exact := r.numbers.find(r.tenant, r.number); exact {
+		return nil
+	}
+	f, number, ok := voice.FeatureOf(r.numbers.tenantOptions(r.tenant), r.number)
+	if !ok {
+		return nil
+	}
+	if r.explain {
+		r.step("feature code "+r.number, strings.TrimSpace(string(f)+" "+number))
+	}
+	return &contract.ResolveResponse{Kind: contract.RouteFeature, Number: number, Feature: f}
 }
 
 // dial takes a number as somebody wrote it.

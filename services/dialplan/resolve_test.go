@@ -23,6 +23,10 @@ func (b book) find(_, number string) (voice.DNType, *device, bool) {
 	return dn.Type, newDevice(dn.Number, dn.Options[section]), true
 }
 
+func (b book) tenantOptions(string) map[string]string {
+	return map[string]string{"feature-dnd-on": "off", "feature-dnd-off": "#79"}
+}
+
 // house is a tenant without services.
 type house struct {
 	book       book

@@ -237,6 +237,8 @@ func (c *call) follow(plan *contract.ResolveResponse) {
 		c.leaveByTrunk(plan.Trunks)
 	case contract.RoutePoint:
 		c.toQueue()
+	case contract.RouteFeature:
+		c.feature(plan.Feature, plan.Number)
 	case contract.RouteGroup:
 		c.callGroup()
 	case contract.RouteReject:

@@ -196,8 +196,7 @@ func (c *call) groupAnswered(b *branch) {
 	if g == nil {
 		return
 	}
-	c.group = nil
-	c.tellGroup(g, g.result("answered"))
+	c.groupTaken()
 	if b.member == "" {
 		return
 	}
@@ -207,6 +206,14 @@ func (c *call) groupAnswered(b *branch) {
 		if dn != b.member {
 			c.publish(voice.EventDiverted, callee, voice.StateRedirected, func(e *voice.CallEvent) { e.ThisDN, e.ThirdPartyDN = dn, b.member })
 		}
+	}
+}
+
+// groupTaken ends the group's attempt because somebody has the call.
+func (c *call) groupTaken() {
+	if g := c.group; g != nil {
+		c.group = nil
+		c.tellGroup(g, g.result("answered"))
 	}
 }
 

@@ -85,6 +85,8 @@ type stage struct {
 	mergers sync.Mutex
 	counts  map[counted]int
 	loads   map[string]load
+	rings   []string      // ConnIDs of what rings elsewhere
+	refused *voice.TError // what the front end says of a request
 }
 
 type stageTimer struct {
@@ -350,6 +352,16 @@ func (s *stage) publish(e *voice.CallEvent) {
 }
 
 func (s *stage) load(_, number string) load { return s.loads[number] }
+
+func (s *stage) ringing(_, number, groupOf string) []string {
+	s.line("node", "lines", "what rings at "+number+groupOf+"?")
+	return s.rings
+}
+
+func (s *stage) request(req *voice.Request, on func(*contract.RequestAnswer, error)) {
+	s.line("node", "front end", string(req.Name)+" ThisDN="+req.ThisDN+" OtherDN="+req.OtherDN)
+	on(&contract.RequestAnswer{Error: s.refused}, nil)
+}
 
 func (s *stage) grouped(r groupResult) {
 	s.line("node", "metrics", fmt.Sprintf("ring group %s balanced=%v: %s %s after %v", r.mode, r.balanced, r.result, r.err, r.took))

@@ -268,6 +268,21 @@ func (o *outside) load(tenant, number string) (l load) {
 	return l
 }
 
+func (o *outside) ringing(tenant, number, groupOf string) (conns []string) {
+	if number != "" {
+		return o.watch.Ringing(tenant, func(at string) bool { return at == number })
+	}
+	group := o.option(tenant, groupOf, voice.OptionPickUpGroup)
+	if group == "" {
+		return nil
+	}
+	return o.watch.Ringing(tenant, func(at string) bool { return o.option(tenant, at, voice.OptionPickUpGroup) == group })
+}
+
+func (o *outside) request(req *voice.Request, on func(*contract.RequestAnswer, error)) {
+	go func() { on(fabric.Call(o.run, o.f, contract.Ask, req)) }() // which writes the configuration
+}
+
 func (o *outside) grouped(r groupResult) { o.m.groups.count(r) }
 
 func (o *outside) record(r *voice.CDR) {

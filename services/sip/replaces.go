@@ -15,6 +15,7 @@ type takeover struct {
 	side  side
 	state voice.CallState
 	done  func(*voice.TError) // may be nil
+	then  func()              // is done in place of all that, for a caller who is answered for something else
 }
 
 // replaced finds the dialog that an INVITE wants to take the place of; why is a refusal.
@@ -69,6 +70,13 @@ func (c *call) pickUp(t *takeover) {
 func (c *call) takesOver() {
 	t := c.takes
 	c.takes = nil
+	if c.conv.times.answer.IsZero() {
+		c.conv.times.answer = c.w.now()
+	}
+	if t.then != nil {
+		t.then()
+		return
+	}
 	c.w.merge(t.call.mailbox, c.mailbox, func() {
 		if bad := t.call.givesWay(t, c); bad != nil {
 			t.done(bad)
@@ -90,6 +98,8 @@ func (c *call) givesWay(t *takeover, n *call) *voice.TError {
 		return voice.TErrorf(voice.TErrInvalidConnID, "the call is over")
 	case c.phase == alerting && t.side == callee:
 		return c.pickedUpBy(t, n)
+	case t.state == voice.StatePickedUp:
+		return voice.TErrorf(voice.TErrWrongState, "the call is %s; it does not ring any more", c.phase)
 	case c.phase != talking || c.inRoom || c.consult != nil || c.about != nil:
 		return voice.TErrorf(voice.TErrWrongState, "the call is %s; nobody's place can be taken", c.phase)
 	case c.audio == nil || !c.audio.through():
@@ -120,6 +130,7 @@ func (c *call) pickedUpBy(t *takeover, n *call) *voice.TError {
 	}
 	c.stopNoAnswer()
 	c.cancelBranches(answeredElsewhere)
+	c.groupTaken()
 	by := n.from.shown
 	if c.rings != "" {
 		c.publish(voice.EventReleased, callee, voice.StatePickedUp, func(e *voice.CallEvent) { e.ThirdPartyDN = by })
@@ -155,6 +166,9 @@ func (c *call) pickedUpBy(t *takeover, n *call) *voice.TError {
 	}
 	c.rejoin()
 	said := func(e *voice.CallEvent) { e.CallState = t.state }
+	if m := (member{c, callee}); !m.silent() { // which is how he comes into the call
+		c.publish(voice.EventRinging, callee, t.state, said)
+	}
 	if m := (member{c, caller}); !m.silent() {
 		c.publish(voice.EventEstablished, caller, t.state, said)
 	}

@@ -72,6 +72,10 @@ type world interface {
 
 	// load is what a number of ours does, grouped how a ring group's attempt ended.
 	load(tenant, number string) load
+	// ringing returns the ConnIDs of calls that ring at a number, or for "" at numbers in the pick-up group of another one.
+	ringing(tenant, number, groupOf string) []string
+	// request has the front end carry a request out.
+	request(req *voice.Request, on func(*contract.RequestAnswer, error))
 	grouped(r groupResult)
 
 	publish(ev *voice.CallEvent)

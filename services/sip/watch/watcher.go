@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,6 +183,33 @@ func (w *Watcher) Load(tenant, number string) (calls int, free time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.dialogs), free
+}
+
+// Ringing returns the ConnIDs of the calls that ring at numbers of a tenant which fit, the one that rings longest first.
+func (w *Watcher) Ringing(tenant string, fits func(number string) bool) (conns []string) {
+	w.mu.Lock()
+	var lines []*line
+	for k, l := range w.lines {
+		if k.tenant == tenant {
+			lines = append(lines, l)
+		}
+	}
+	w.mu.Unlock()
+	var found []dialog
+	for _, l := range lines {
+		l.mu.Lock()
+		for _, d := range l.dialogs {
+			if d.state == early && d.direction == recipient && fits(l.number) {
+				found = append(found, *d)
+			}
+		}
+		l.mu.Unlock()
+	}
+	slices.SortFunc(found, func(a, b dialog) int { return a.at.Compare(b.at) })
+	for _, d := range found {
+		conns = append(conns, d.conn)
+	}
+	return conns
 }
 
 type notification struct {
