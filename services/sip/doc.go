@@ -7,6 +7,15 @@
 // the other but what [passed] lists. What happens within the dialog (hold, codec changes, DTMF by INFO) is asked of the
 // other side and answered with its answer; 2xx to INVITE are repeated here until their ACK comes, on each leg by itself.
 //
+// # Conversations
+//
+// What T-Library calls a call, with its ConnID, events, user data and record, is a conversation (conversation.go): one call of two
+// sides carries it, or several whose sides are in one room (conf.go). Since audio is agreed with each side by itself, a side
+// changes over to another call without a word to its phone (ends.go). So a consultation borrows a side of the call that it is
+// about (transfer.go), a transfer leaves those to each other who stay, and somebody takes the place of another (replaces.go).
+// Requests (requests.go, requested.go) and what phones do themselves (refer.go) end in the same functions and the same events.
+// A call that is made for somebody calls his phone first (make.go, RFC 3725).
+//
 // What need not be end to end is agreed with each leg by itself, whatever the other one can do. Provisional responses are
 // reliable (RFC 3262) where a leg can do that and it matters (reliable.go, early.go). Sessions expire (RFC 4028): a phone that
 // knows timers refreshes, others are asked (timer.go, renew.go), and the other side hears of neither.
@@ -23,7 +32,8 @@
 // A call is a state machine that one goroutine at a time works on: all that concerns it (requests, responses, timers,
 // answers of other services) is put into its mailbox (mailbox.go) and handled in that order. A call with nothing to do
 // has no goroutine. The machine gets time, identifiers and everything outside from [world], so tests replay it without
-// sockets and clocks. Beside the calls there are only tables: dialogs by Call-ID and INVITEs in progress by
+// sockets and clocks. Calls of related conversations share a mailbox; those that had nothing to do with each other get one
+// when they are merged. Beside the calls there are only tables: dialogs by Call-ID and INVITEs in progress by
 // transaction. Each is emptied by the call when it ends, and every state of a call has a timer that ends it.
 //
 // # Who may call

@@ -52,7 +52,7 @@ func FuzzRequests(f *testing.F) {
 
 // Some of what FuzzRequests finds, each time the tests run.
 func TestWhateverIsAskedFor(t *testing.T) {
-	const scripts, longest = 1500, 150
+	const scripts, longest = 500, 150
 	for seed := range uint64(scripts) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		script := make([]byte, 20+r.IntN(longest))
