@@ -173,4 +173,7 @@ func (c *call) establishedWith(b *branch) {
 		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
 	}
 	c.by = nil
+	if c.taken || c.phase == talking {
+		c.reopen(caller)
+	}
 }

@@ -3,6 +3,7 @@ package sip
 import (
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -118,11 +119,38 @@ func (c *call) referredInto(s side, l *leg, other *call, to referTo, accept func
 	if other.conv.times.start.Before(c.conv.times.start) && (c.phase == talking && other.phase == talking) {
 		first, at, second, then = other, t, c, s
 	}
-	c.tellReferrer(l, "200 OK")
-	if bad := first.transferTo(at, second, then, nil); bad != nil {
-		c.conv.request = nil
-		c.tellReferrer(l, "603 Declined")
+	first.transferWhenQuiet(at, second, then, func(bad *voice.TError) {
+		if bad != nil {
+			c.tellReferrer(l, "603 "+bad.Message)
+			return
+		}
+		c.tellReferrer(l, "200 OK")
+		first.transferTo(at, second, then, nil)
+	})
+}
+
+// A phone that transfers often has a change of one of the calls under way still.
+const (
+	quietTries = 20
+	quietWait  = 200 * time.Millisecond
+)
+
+// transferWhenQuiet calls do when nothing is in the way of a transfer any more, or with what is.
+func (c *call) transferWhenQuiet(s side, n *call, t side, do func(*voice.TError)) {
+	tries := 0
+	var try func()
+	try = func() {
+		if c.phase == over || n.phase == over {
+			return // who hung up meanwhile is told by his BYE
+		}
+		bad := c.mayTransferTo(s, n, t)
+		if tries++; bad != nil && bad.Code == voice.TErrWrongState && tries < quietTries {
+			c.w.after(quietWait, func() { c.must(try) })
+			return
+		}
+		do(bad)
 	}
+	try()
 }
 
 // tellReferrer says what became of a REFER (RFC 3515 §2.4.4), for good.

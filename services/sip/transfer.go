@@ -3,6 +3,7 @@ package sip
 import (
 	"strings"
 
+	"parley/internal/media/sdp"
 	"parley/internal/voice"
 )
 
@@ -179,17 +180,8 @@ func (c *call) alternate(s side, req *voice.Request) *voice.TError {
 // other. c is the call that was there first; its conversation goes on.
 func (c *call) transferTo(s side, n *call, t side, req *voice.Request) *voice.TError {
 	stays := s.other()
-	switch {
-	case c == n:
-		return voice.TErrorf(voice.TErrCannotTransfer, "a call cannot be transferred to itself")
-	case c.phase != talking && !c.taken, c.inRoom || n.inRoom, c.desk != nil || n.desk != nil:
-		return voice.TErrorf(voice.TErrCannotTransfer, "the call is %s; two must talk in it", c.phase)
-	case n.phase != talking && (n.phase != alerting || t == callee):
-		return voice.TErrorf(voice.TErrCannotTransfer, "the other call is %s; its destination must at least ring", n.phase)
-	case c.audio == nil || n.audio == nil || !c.audio.through() || !n.audio.through():
-		return errDirect()
-	case !c.quiet(stays) || n.phase == talking && t == callee && !n.quiet(callee) || n.phase == talking && !n.quiet(t.other()):
-		return voice.TErrorf(voice.TErrWrongState, "a change of one of the calls is under way; try again")
+	if bad := c.mayTransferTo(s, n, t); bad != nil {
+		return bad
 	}
 	if t == callee {
 		n.flip()
@@ -217,6 +209,24 @@ func (c *call) transferTo(s side, n *call, t side, req *voice.Request) *voice.TE
 	return nil
 }
 
+// mayTransferTo tells what is in the way of a transfer; nil = nothing.
+func (c *call) mayTransferTo(s side, n *call, t side) *voice.TError {
+	stays := s.other()
+	switch {
+	case c == n:
+		return voice.TErrorf(voice.TErrCannotTransfer, "a call cannot be transferred to itself")
+	case c.phase != talking && !c.taken, c.inRoom || n.inRoom, c.desk != nil || n.desk != nil:
+		return voice.TErrorf(voice.TErrCannotTransfer, "the call is %s; two must talk in it", c.phase)
+	case n.phase != talking && (n.phase != alerting || t == callee):
+		return voice.TErrorf(voice.TErrCannotTransfer, "the other call is %s; its destination must at least ring", n.phase)
+	case c.audio == nil || n.audio == nil || !c.audio.through() || !n.audio.through():
+		return errDirect()
+	case !c.quiet(stays) || n.phase == talking && t == callee && !n.quiet(callee) || n.phase == talking && !n.quiet(t.other()):
+		return voice.TErrorf(voice.TErrWrongState, "a change of one of the calls is under way; try again")
+	}
+	return nil
+}
+
 // passedBy lets those who are left to each other hear each other, and tells them.
 func (c *call) passedBy(dn string) {
 	b := &by{dn: dn, role: voice.RoleTransferredBy, state: voice.StateTransferred}
@@ -234,12 +244,22 @@ func (c *call) passedBy(dn string) {
 	if c.phase == talking {
 		c.taken = false
 		c.watchAudio()
+		c.reopen(caller)
+		c.reopen(callee)
 	} else {
 		c.taken = true
 		c.by = b
 		c.ringBack()
 	}
 	c.music()
+}
+
+// reopen tells a side that it is to be heard again, when the one is gone who had it on hold.
+func (c *call) reopen(s side) {
+	e, o := c.audio.ends[s], c.audio.ends[s.other()]
+	if c.legs[s] != nil && e.sent != nil && e.told.Direction != sdp.SendRecv && o.said.known && !o.holds {
+		c.renew(s, true)
+	}
 }
 
 // mergeInto changes the call over to another conversation; its own ends, with a record.
