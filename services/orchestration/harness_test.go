@@ -17,7 +17,7 @@ import (
 	"parley/internal/voice"
 )
 
-const patience = 20 * time.Second // for what happens on other goroutines
+const patience = 60 * time.Second // for what happens on other goroutines
 
 func eventually(t testing.TB, ok func() error) {
 	t.Helper()
