@@ -113,6 +113,10 @@ func (s *Server) newLiveView(r *request) (*liveView, error) {
 		return s.liveDevices(tenant, r.query("from"), r.query("to")), nil
 	case topicCalls:
 		return s.liveCalls(r, tenant, r.query("q"))
+	case topicSessions:
+		return s.liveSessions(tenant, r.query("q")), nil
+	case topicSession:
+		return s.liveSession(tenant, r.query("session")), nil
 	case topicCall:
 		return s.liveCall(r, tenant, r.query("call"))
 	case topicTrunks:

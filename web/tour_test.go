@@ -22,7 +22,7 @@ func TestBrowser(t *testing.T) {
 	chromium := startChromium(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"tour": browseTour, "sign in": browseSignIn, "extension": browseExtension, "live updates": browseLiveUpdates, "dark mode": browseDarkMode,
-		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "voice": browseVoice, "trunks": browseTrunks, "dial plan": browseDialPlan, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
+		"calls": browseCalls, "ladder": browseLadder, "live calls": browseLiveCalls, "sessions": browseSessions, "voice": browseVoice, "trunks": browseTrunks, "dial plan": browseDialPlan, "keyboard": browseKeyboard, "without script": browseWithoutScript, "many events": browseManyEventsKeepThePageAlive,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

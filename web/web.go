@@ -248,6 +248,9 @@ func (s *Server) routes(app *fiber.App) {
 	app.Get("/t/:tenant/calls/:call", s.signedIn(reader, s.call))
 	app.Get("/t/:tenant/calls/:call/sip.txt", s.signedIn(reader, s.callText))
 
+	app.Get("/t/:tenant/sessions", s.signedIn(reader, s.sessionsPage))
+	app.Get("/t/:tenant/sessions/:session", s.signedIn(reader, s.session))
+
 	app.Get("/t/:tenant/history", s.signedIn(reader, s.history))
 
 	app.Get("/tenants", s.signedIn(system, s.tenants))

@@ -58,6 +58,7 @@ type SessionTraceRequest struct {
 	After  uint64        `json:"after,omitempty"`  // only steps with a larger Seq
 	Wait   time.Duration `json:"wait,omitempty"`   // for one such step, at most 10 s; 0 = answer at once
 	Source bool          `json:"source,omitempty"` // with the text of the document
+	Chart  bool          `json:"chart,omitempty"`  // with the drawing of its state chart
 }
 
 // SessionTraceResponse has steps in their order. The error of the door is voice.ErrNotFound if the node has no such session.
@@ -67,6 +68,7 @@ type SessionTraceResponse struct {
 	Steps   []SessionStep `json:"steps"`
 	Lost    bool          `json:"lost,omitempty"` // steps between After and the first here are not kept any more
 	Source  []byte        `json:"source,omitempty"`
+	Chart   string        `json:"chart,omitempty"` // <svg> of package chart, active states lit; "" where the document is too large to be drawn
 }
 
 // StepKind says what a step is. The first ones are those of scxml.Trace.

@@ -88,6 +88,7 @@ var icons = map[string]string{
 	"phone":    `<path d="M6.5 3.5h3l1.5 4.5-2.2 1.6a12 12 0 0 0 5.6 5.6L16 13l4.5 1.5v3a2.5 2.5 0 0 1-2.7 2.5A16.5 16.5 0 0 1 4 6.2a2.5 2.5 0 0 1 2.5-2.7z"/>`,
 	"calls":    `<path d="M5.5 10.5h2.4l1.2 3.4-1.7 1.3a9.4 9.4 0 0 0 4.4 4.4l1.3-1.7 3.4 1.2v2.4a2 2 0 0 1-2.1 2A13 13 0 0 1 3.5 12.6a2 2 0 0 1 2-2.1zM13 4h8M13 8.5h8M16.5 13H21"/>`,
 	"live":     `<path d="M4 12h3l2-5 3.5 10L15 12h5"/><circle cx="20" cy="12" r="1.2" fill="currentColor"/>`,
+	"flow":     `<rect x="8" y="3" width="8" height="5" rx="1.6"/><rect x="2.5" y="16" width="8" height="5" rx="1.6"/><rect x="13.5" y="16" width="8" height="5" rx="1.6"/><path d="M12 8v4M6.5 16v-2.4a1.6 1.6 0 0 1 1.6-1.6h7.8a1.6 1.6 0 0 1 1.6 1.6V16"/>`,
 	"trunk":    `<path d="M3 8.5h11M10.5 5l3.5 3.5L10.5 12M21 15.5H10M13.5 12L10 15.5l3.5 3.5"/>`,
 	"plan":     `<circle cx="5" cy="12" r="2"/><circle cx="19" cy="6" r="2"/><circle cx="19" cy="18" r="2"/><path d="M7 12h3c4 0 3-6 7-6M10 12c4 0 3 6 7 6"/>`,
 	"ladder":   `<path d="M6 3.5v17M18 3.5v17M6 8h12M15.5 5.5L18 8l-2.5 2.5M18 16H6M8.5 13.5L6 16l2.5 2.5"/>`,

@@ -32,7 +32,7 @@ func Draw(p *scxml.Program, o Options) (string, error) {
 	for _, id := range o.Active {
 		d.active[id] = true
 	}
-	d.put(`<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">`, w, h, w, h, "State chart "+html.EscapeString(name))
+	d.put(`<svg xmlns="http://www.w3.org/2000/svg" class="statechart" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label="%s">`, w, h, w, h, "State chart "+html.EscapeString(name))
 	if o.Style {
 		d.put("<style>%s</style>", style)
 	}
@@ -76,7 +76,7 @@ func (d *drawing) class(names, id string) string {
 
 func (d *drawing) state(b *box) {
 	id, w := html.EscapeString(b.id), b.body()
-	d.put(`<g class="%s" data-state="%s"><title>%s %s</title>`, d.class("chart-state "+b.kind, b.id), id, b.kind, id)
+	d.put(`<g class="%s" data-state="%s"><title>%s %s</title>`, d.class("chart-state "+b.kind+outer(b), b.id), id, b.kind, id)
 	radius := 7.0
 	if b.kind == "final" || b.kind == "history" {
 		radius = leafHeight / 2
@@ -104,6 +104,14 @@ func (d *drawing) state(b *box) {
 		d.put(`<text class="chart-title" x="%.1f" y="%.1f">%s</text>`, b.x+14, b.y+20, html.EscapeString(title))
 	}
 	d.put("</g>")
+}
+
+// outer is the class of a state that has others in it.
+func outer(b *box) string {
+	if b.inner == nil {
+		return ""
+	}
+	return " outer"
 }
 
 // marks draws where a box begins.
@@ -171,9 +179,10 @@ func (d *drawing) words(l *label, x, y float64, anchor, lit string) {
 }
 
 // style is that of a drawing that stands alone.
-const style = `.chart{color-scheme:light dark;background:light-dark(#fff,#171e22)}
+const style = `.statechart{color-scheme:light dark;background:light-dark(#fff,#171e22)}
 .chart-state rect{fill:light-dark(#faf9f5,#1d262b);stroke:light-dark(#8d9ba3,#5b6b74);stroke-width:1.2}.chart-state .inner{fill:none}
 .chart-state.on>rect{fill:light-dark(#d3ebe4,#14403a);stroke:light-dark(#0b6a5d,#62cbb8);stroke-width:2}
+.chart-state.on.outer>rect{fill:light-dark(#f2f7f4,#182826);stroke-width:1.4}
 .chart-region{stroke:light-dark(#8d9ba3,#5b6b74);stroke-dasharray:5 4}.chart-mark,.chart-head{fill:light-dark(#677178,#8d9ba3)}
 .chart-link{fill:none;stroke:light-dark(#677178,#8d9ba3);stroke-width:1.2}
 .chart-title{font:600 13px system-ui,sans-serif;fill:light-dark(#1c2327,#e6ebed)}

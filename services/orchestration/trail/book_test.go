@@ -15,7 +15,7 @@ import (
 	"parley/internal/voice"
 )
 
-const chart = `<scxml xmlns="http://www.w3.org/2005/07/scxml" initial="a">
+const document = `<scxml xmlns="http://www.w3.org/2005/07/scxml" initial="a">
 <state id="a"><onentry><log label="in" expr="1"/></onentry><transition event="go" target="b1"/></state>
 <state id="b"><state id="b1"><transition event="go" target="end"/></state></state>
 <final id="end"/></scxml>`
@@ -35,7 +35,7 @@ func newRig(t *testing.T, l Limits) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := e.Compile("chart.scxml", []byte(chart))
+	p, err := e.Compile("chart.scxml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +70,14 @@ func TestTrailOfASession(t *testing.T) {
 	r := newRig(t, Limits{})
 	s := r.start("S1")
 	r.book.Request("S1", time.Now(), "dialog.play", map[string]any{"language": "en-US"})
-	first := r.trace(contract.SessionTraceRequest{ID: "S1", Tenant: "demo", Source: true})
+	first := r.trace(contract.SessionTraceRequest{ID: "S1", Tenant: "demo", Source: true, Chart: true})
+	if !strings.Contains(first.Chart, `on" data-state="a"`) {
+		t.Errorf("the chart does not show that a is active: %.300s", first.Chart)
+	}
 	if got := line(first.Steps); got != "enter a, log in 1, request dialog.play {\"language\":\"en-US\"}" {
 		t.Errorf("steps = %s", got)
 	}
-	if string(first.Source) != chart || fmt.Sprint(first.Active) != "[a]" {
+	if string(first.Source) != document || fmt.Sprint(first.Active) != "[a]" {
 		t.Errorf("source of %d bytes, active %v", len(first.Source), first.Active)
 	}
 	r.post(s, scxml.Event{Name: "go", Data: map[string]any{"nan": math.NaN(), "u": scxml.Undefined}})
@@ -185,7 +188,7 @@ func BenchmarkTrace(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := e.Compile("chart.scxml", []byte(chart))
+	p, err := e.Compile("chart.scxml", []byte(document))
 	if err != nil {
 		b.Fatal(err)
 	}

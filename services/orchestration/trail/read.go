@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/scxml"
+	"parley/internal/scxml/chart"
 	"parley/internal/scxml/markup"
 	"parley/internal/voice"
 )
@@ -59,12 +60,27 @@ func (b *Book) SessionTrace(ctx context.Context, req contract.SessionTraceReques
 	if req.Wait > 0 {
 		r.wait(ctx, req.After, min(req.Wait, longestWait))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if req.Tenant != "" && req.Tenant != r.info.Tenant { // as if it did not exist
+	out, ok := r.read(req)
+	if !ok { // of another tenant: as if it did not exist
 		return contract.SessionTraceResponse{}, unknown(req.ID)
 	}
-	out := contract.SessionTraceResponse{Session: r.shown(), Active: slices.Clone(r.active), Steps: []contract.SessionStep{}}
+	if req.Source {
+		out.Source = r.prog.Source()
+	}
+	if req.Chart {
+		out.Chart, _ = chart.Draw(r.prog, chart.Options{Active: out.Active}) // what cannot be drawn is absent
+	}
+	return out, nil
+}
+
+// read is the steps that are asked for.
+func (r *record) read(req contract.SessionTraceRequest) (out contract.SessionTraceResponse, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if req.Tenant != "" && req.Tenant != r.info.Tenant {
+		return out, false
+	}
+	out = contract.SessionTraceResponse{Session: r.shown(), Active: slices.Clone(r.active), Steps: []contract.SessionStep{}}
 	first := r.seq - uint64(len(r.steps)) // steps are numbered from first+1
 	from := max(req.After, first)
 	out.Lost = req.After < first
@@ -72,10 +88,7 @@ func (b *Book) SessionTrace(ctx context.Context, req contract.SessionTraceReques
 		s := &r.steps[seq-first]
 		out.Steps = append(out.Steps, contract.SessionStep{Seq: seq + 1, At: s.at, What: s.what, Name: s.name, Data: written(s.data)})
 	}
-	if req.Source {
-		out.Source = r.prog.Source()
-	}
-	return out, nil
+	return out, true
 }
 
 func unknown(id string) error {
@@ -106,13 +119,16 @@ func (r *record) wait(ctx context.Context, after uint64, longest time.Duration) 
 // shown is the session with its states.
 func (r *record) shown() contract.ScriptSession {
 	info := r.info
+	info.States = []string{}
 	outer := map[string]bool{}
-	for _, s := range r.prog.States() {
+	states := r.prog.States()
+	for _, s := range states {
 		outer[s.Parent] = true
 	}
-	info.States = slices.DeleteFunc(slices.Clone(r.active), func(id string) bool { return outer[id] })
-	if info.States == nil {
-		info.States = []string{}
+	for _, s := range states {
+		if !outer[s.ID] && slices.Contains(r.active, s.ID) {
+			info.States = append(info.States, s.ID)
+		}
 	}
 	return info
 }
