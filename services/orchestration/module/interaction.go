@@ -112,7 +112,7 @@ var roots = [...]struct {
 	name      string
 	functions []string
 }{
-	{"session", []string{"getListItemValue", "isSpecialDay", "dayInZone", "timeInZone", "dateInZone", "getConfigOption"}},
+	{"session", []string{"getListItemValue", "inBusinessHours", "isSpecialDay", "dayInZone", "timeInZone", "dateInZone", "getConfigOption"}},
 	{"queue", []string{"excludeAgents", "priorityTuning", "setIdealAgent", "checkAgentState", "rejectFinalTarget", "targetListSelected"}},
 	{"statistic", []string{"sData", "getAvgData"}},
 	{"dialog", nil}, {"resource", nil}, {"ws", nil}, {"classification", nil},
