@@ -451,6 +451,10 @@ func (c *call) holdEvents(s side, was bool) {
 	if c.audio == nil || s == callee && c.rings == "" {
 		return
 	}
+	if c.solo() && c.desk == nil { // he cannot be told to hold somebody before there is one
+		c.untold = c.audio.held(s)
+		return
+	}
 	switch now := c.audio.held(s); {
 	case now && !was:
 		c.publish(voice.EventHeld, s, voice.StateOk, nil)

@@ -135,6 +135,7 @@ type call struct {
 	made       int       // legs made so far
 	returns    []func()  // gives back the places of parties at their trunks
 	tone       func()    // ends the ring-back that one hears for whom a place is called; nil = there is none
+	untold     bool      // the caller holds whom he does not have yet
 	by         *by       // who brought in the one who is called; nil = who calls
 	joinedFrom string    // ConnID it had before it was merged into its conversation
 	dissolved  bool      // its parties are in another call now, and so is its record

@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"slices"
+
 	"parley/internal/contract"
 	"parley/internal/voice"
 )
@@ -119,8 +121,12 @@ func (c *call) addParty(s side, req *voice.Request) *voice.TError {
 			})
 		},
 		fails: func(o outcome) {
+			m, there := v.member(req.ThisDN)
+			if !there { // who asked is gone
+				return
+			}
 			v.byRequest(req, func() {
-				c.publish(voice.EventError, s, stateOf(o.status, n.late), func(e *voice.CallEvent) {
+				m.c.publish(voice.EventError, m.s, stateOf(o.status, n.late), func(e *voice.CallEvent) {
 					bad := refusalOf(o, n.late)
 					e.ErrorCode, e.ErrorMessage, e.ThirdPartyDN = bad.Code, bad.Message, req.OtherDN
 				})
@@ -217,6 +223,12 @@ func (v *conversation) thinned() {
 		return
 	}
 	v.calls[0].w.rename(v.calls[0])
+	if v.deserted() {
+		for _, c := range slices.Clone(v.calls) {
+			c.release("nobody is left to talk to", "system")
+		}
+		return
+	}
 	for _, c := range v.calls { // somebody is being called for it still
 		if c.origin != nil || c.phase == routing || c.phase == alerting || c.desk != nil {
 			return
@@ -250,6 +262,16 @@ func (v *conversation) thinned() {
 			}
 		}
 	}
+}
+
+// deserted tells whether everybody is gone but those who are being called for it.
+func (v *conversation) deserted() bool {
+	for _, c := range v.calls {
+		if c.origin == nil || c.by == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // pair makes one call of two parties who are in two.

@@ -89,6 +89,10 @@ func (c *call) notMade(o outcome) {
 	c.cancelBranches("")
 	from := c.origin
 	c.origin = nil
+	if c.rings != "" { // it was called into a conversation
+		c.publish(voice.EventReleased, callee, stateOf(o.status, c.late), nil)
+		c.rings = ""
+	}
 	from.fails(o)
 	c.finish(o, "system")
 }
@@ -151,7 +155,7 @@ func (c *call) stopTone() {
 // busyTone tells one for whom a call was made that its destination is busy or cannot be had.
 func (c *call) busyTone(o outcome) {
 	c.stopTone()
-	if state := stateOf(o.status, c.late); state == voice.StateBusy || o.status == 404 || o.status == 604 {
+	if state := stateOf(o.status, c.late); c.conv.times.answer.IsZero() && (state == voice.StateBusy || o.status == 404 || o.status == 604) {
 		c.publish(voice.EventDestinationBusy, caller, state, nil)
 	}
 	if c.rings != "" && c.legs[callee] == nil {
@@ -173,6 +177,10 @@ func (c *call) establishedWith(b *branch) {
 		c.publish(voice.EventEstablished, callee, voice.StateOk, nil)
 	}
 	c.by = nil
+	if c.untold && !c.standing(caller).outside {
+		c.publish(voice.EventHeld, caller, voice.StateOk, nil)
+	}
+	c.untold = false
 	if c.taken || c.phase == talking {
 		c.reopen(caller)
 	}

@@ -253,13 +253,17 @@ func (c *call) sideOf(l *leg) side {
 	return caller
 }
 
-// base finds the call that a consultation is about, from either of the two.
+// base finds the call that a consultation is about, from either of the two, and the side that consults. Without one, or for
+// a party that does not consult, it is the call itself, which has no consultation of that party.
 func (c *call) base(m member) (*call, side) {
-	if c.about != nil {
+	if c.about != nil && m.s == caller {
 		return c.about, c.about.sideOf(c.legs[caller])
 	}
 	return c, m.s
 }
+
+// consults tells whether side s consults about the call.
+func (c *call) consults(s side) bool { return c.consult != nil && c.legs[s] == c.consult.legs[caller] }
 
 func (c *call) askAlternate(m member, r *request) {
 	b, s := c.base(m)
@@ -331,7 +335,7 @@ func (c *call) askAddParty(m member, r *request) {
 }
 
 func (c *call) askComplete(m member, r *request) {
-	if b, s := c.base(m); b.consult != nil {
+	if b, s := c.base(m); b.consults(s) {
 		r.answer(b.transferTo(s, b.consult, caller, r.Request))
 		return
 	}
@@ -340,7 +344,7 @@ func (c *call) askComplete(m member, r *request) {
 
 func (c *call) askConference(m member, r *request) {
 	b, s := c.base(m)
-	if b.consult == nil {
+	if !b.consults(s) {
 		r.answer(c.wrong(r.ThisDN + " does not consult about it"))
 		return
 	}
@@ -349,10 +353,10 @@ func (c *call) askConference(m member, r *request) {
 
 // askMerge leaves those to each other whom ThisDN talks with in two calls, that need not have to do with each other.
 func (c *call) askMerge(m member, r *request) {
-	if b, s := c.base(m); b.consult != nil && r.Merge != voice.MergeForConference {
+	if b, s := c.base(m); b.consults(s) && r.Merge != voice.MergeForConference {
 		r.answer(b.transferTo(s, b.consult, caller, r.Request))
 		return
-	} else if b.consult != nil {
+	} else if b.consults(s) {
 		r.answer(b.conference(s, b.consult, r.Request))
 		return
 	}

@@ -146,7 +146,7 @@ func (c *call) release(why, who string) {
 // reconnect ends a consultation and takes the call that it is about back.
 func (c *call) reconnect(s side, req *voice.Request) *voice.TError {
 	n := c.consult
-	if n == nil {
+	if !c.consults(s) {
 		return voice.TErrorf(voice.TErrWrongState, "%s does not consult about this call", req.ThisDN)
 	}
 	n.conv.request = req
@@ -160,7 +160,7 @@ func (c *call) reconnect(s side, req *voice.Request) *voice.TError {
 func (c *call) alternate(s side, req *voice.Request) *voice.TError {
 	n := c.consult
 	switch {
-	case n == nil:
+	case !c.consults(s):
 		return voice.TErrorf(voice.TErrWrongState, "%s does not consult about this call", req.ThisDN)
 	case n.phase != talking:
 		return voice.TErrorf(voice.TErrWrongState, "the consultation is not answered")
@@ -215,6 +215,8 @@ func (c *call) mayTransferTo(s side, n *call, t side) *voice.TError {
 	switch {
 	case c == n:
 		return voice.TErrorf(voice.TErrCannotTransfer, "a call cannot be transferred to itself")
+	case c.standing(stays).dn == n.standing(t.other()).dn:
+		return voice.TErrorf(voice.TErrCannotTransfer, "%s would be left to itself", c.standing(stays).dn)
 	case c.phase != talking && !c.taken, c.inRoom || n.inRoom, c.desk != nil || n.desk != nil:
 		return voice.TErrorf(voice.TErrCannotTransfer, "the call is %s; two must talk in it", c.phase)
 	case n.phase != talking && (n.phase != alerting || t == callee):
@@ -357,6 +359,8 @@ func (c *call) dissolve() {
 func (c *call) singleStep(s side, dest string, req *voice.Request) *voice.TError {
 	stays := s.other()
 	switch {
+	case dest == c.standing(stays).dn:
+		return voice.TErrorf(voice.TErrInvalidCalledDN, "%.64s is the one who is to be transferred", dest)
 	case c.phase != talking || c.inRoom || c.desk != nil || c.consult != nil || c.borrowed:
 		return voice.TErrorf(voice.TErrCannotTransfer, "the call is %s; two must talk in it, without a consultation", c.phase)
 	case c.audio == nil || !c.audio.through():
@@ -391,7 +395,7 @@ func (c *call) singleStep(s side, dest string, req *voice.Request) *voice.TError
 
 // redirect moves a call that rings to another destination.
 func (c *call) redirect(req *voice.Request) *voice.TError {
-	if c.phase != alerting || c.rings == "" {
+	if c.phase != alerting || c.rings == "" || c.origin != nil {
 		return voice.TErrorf(voice.TErrWrongState, "the call is %s; only one that rings can be redirected", c.phase)
 	}
 	c.stopNoAnswer()
