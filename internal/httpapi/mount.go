@@ -2,11 +2,11 @@ package httpapi
 
 import (
 	"bytes"
-	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp/fasthttpadaptor"
 )
 
 // Mount gives h every request whose path begins with prefix, which ends in "/". It is for interfaces whose shape others have
@@ -15,9 +15,9 @@ import (
 // ends when the server gives up on requests in progress; a handler that waits looks at [Server.Stopping] too.
 func (s *Server) Mount(prefix string, h http.Handler) {
 	s.app.All(prefix+"*", func(c *fiber.Ctx) error {
-		var r http.Request
-		if err := fasthttpadaptor.ConvertRequest(c.Context(), &r, true); err != nil {
-			return fmt.Errorf("read the request: %w", err)
+		r, err := requestOf(c)
+		if err != nil {
+			return fiber.ErrBadRequest
 		}
 		w := &buffered{header: http.Header{}}
 		h.ServeHTTP(w, r.WithContext(c.UserContext()))
@@ -31,6 +31,29 @@ func (s *Server) Mount(prefix string, h http.Handler) {
 		}
 		return c.Send(w.body.Bytes())
 	})
+}
+
+// requestOf copies a request: what Fiber gives are views into buffers that the next request of the connection overwrites, and a
+// handler may keep what it is given. The adaptor of fasthttp does not copy.
+func requestOf(c *fiber.Ctx) (*http.Request, error) {
+	in := c.Context()
+	uri := string(in.RequestURI())
+	u, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil, err
+	}
+	body := bytes.Clone(c.Body())
+	r := &http.Request{
+		Method: string(in.Method()), URL: u, RequestURI: uri, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Host: string(in.Host()), RemoteAddr: in.RemoteAddr().String(), TLS: in.TLSConnectionState(),
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
+	for k, v := range in.Request.Header.All() {
+		if key := string(k); key != fiber.HeaderHost { // it is r.Host, as net/http has it
+			r.Header.Add(key, string(v))
+		}
+	}
+	return r, nil
 }
 
 // buffered keeps an answer until it is whole.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 )
 
@@ -28,5 +29,21 @@ func TestMount(t *testing.T) {
 	}
 	if resp, _ := r.do(t, "GET", "/healthz", "", ""); resp.StatusCode != http.StatusOK {
 		t.Errorf("what is beside it: %d", resp.StatusCode)
+	}
+}
+
+func TestMountedHandlersMayKeepWhatTheyGet(t *testing.T) {
+	var kept []string // of all requests
+	r := start(t, func(s *Server) {
+		s.Mount("/old/", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			kept = append(kept, r.Header.Get("Authorization"), r.URL.Path, r.RequestURI)
+		}))
+	})
+	for _, who := range []string{"first", "other", "third"} { // on one connection
+		r.do(t, "GET", "/old/"+who, who, "")
+	}
+	want := []string{"Bearer first", "/old/first", "/old/first", "Bearer other", "/old/other", "/old/other", "Bearer third", "/old/third", "/old/third"}
+	if !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
 	}
 }
