@@ -15,6 +15,9 @@ packages=(
   util-linux procps
 )
 
+# A desktop of agents runs on Node.js, which brings npm along or not, by who packed it.
+command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
+
 missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")

@@ -139,6 +139,7 @@ func (s *Service) meta(x *session, m *bayeuxMessage) bayeuxReply {
 		}
 		r.Subscription, r.Successful = subscriptionOf(m), true
 	case "/meta/disconnect":
+		c.left = true
 		s.dropClientLocked(x, c, "")
 		r.Successful, r.Advice = true, &advice{Reconnect: "none"}
 	default:
@@ -254,6 +255,10 @@ func (s *Service) connect(ctx context.Context, x *session, m *bayeuxMessage) ([]
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.seen = s.o.Now()
+	if c.left {
+		r.Successful, r.Advice = true, &advice{Reconnect: "none"}
+		return nil, r
+	}
 	if x.clientLocked(m.ClientID) != c {
 		return nil, unknownClient(r)
 	}

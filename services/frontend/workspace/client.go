@@ -22,6 +22,7 @@ type client struct {
 	bytes int
 	seen  time.Time // when its last poll was answered, or it was made
 	poll  *poll     // that waits; nil = none
+	left  bool      // it said goodbye, or its session ended: it shall not come back
 }
 
 // poll is one connect that waits for messages. wake is closed once: there is something, another poll came, or the client

@@ -260,6 +260,7 @@ func (s *Service) end(x *session) {
 	old := x.dn
 	x.dropDeviceLocked()
 	for len(x.clients) > 0 {
+		x.clients[0].left = true
 		s.dropClientLocked(x, x.clients[0], "")
 	}
 	x.mu.Unlock()

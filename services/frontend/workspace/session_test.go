@@ -242,6 +242,27 @@ func TestANewPollAnswersTheOneBefore(t *testing.T) {
 	}
 }
 
+func TestAPollOfAClientThatLeavesIsToldToStayAway(t *testing.T) {
+	r := start(t, nil)
+	for name, leave := range map[string]func(*desk){
+		"disconnect": func(d *desk) { d.meta("disconnect", "") },
+		"logout":     func(d *desk) { d.must("POST", "/workspace/v3/logout", "") },
+	} {
+		d := r.desk(t).enter("alice-token", "2001")
+		d.rest = nil
+		answered := make(chan bayeuxReply, 1)
+		go func() {
+			_, reply := d.poll("connect", "")
+			answered <- reply
+		}()
+		r.waiting(t, d.id)
+		leave(d)
+		if reply := <-answered; reply.Advice == nil || reply.Advice.Reconnect != "none" {
+			t.Errorf("%s: the poll = %+v", name, reply)
+		}
+	}
+}
+
 // waiting returns when a client's poll waits.
 func (r *rig) waiting(t *testing.T, id string) {
 	t.Helper()
