@@ -110,6 +110,12 @@ func levelOf(pcm []int16, hz float64) float64 {
 // send is a request with a body to the REST interface of the SIP node, whose answer goes into out.
 func send(t *testing.T, p *platform, method, path string, body, out any) {
 	t.Helper()
+	sendTo(t, p, "sip", method, path, body, out)
+}
+
+// sendTo is the same for any service.
+func sendTo(t *testing.T, p *platform, service, method, path string, body, out any) {
+	t.Helper()
 	token, code := p.cli("token", "--user", "admin")
 	if code != 0 {
 		t.Fatalf("token: %s", token)
@@ -118,7 +124,7 @@ func send(t *testing.T, p *platform, method, path string, body, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.address("sip", "http")+"/api/v1/tenants/demo/"+path, strings.NewReader(string(b)))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+p.address(service, "http")+"/api/v1/tenants/demo/"+path, strings.NewReader(string(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
