@@ -25,6 +25,7 @@ const (
 	BucketSessions      = "sessions"
 	BucketQueues        = "queues"
 	BucketLeases        = "leases"
+	BucketMonitoring    = "monitoring"
 )
 
 // Bucket is a key-value bucket: last value a key, compare-and-set on the revision, optional time to live a key.

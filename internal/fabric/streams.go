@@ -81,6 +81,7 @@ var bucketSpecs = [...]spec{
 	{name: BucketSessions, maxBytes: 128 * mib, about: "orchestration sessions"},
 	{name: BucketQueues, maxBytes: 32 * mib, about: "queues and who waits in them"},
 	{name: BucketLeases, maxBytes: 8 * mib, about: "who does a job that only one may do"},
+	{name: BucketMonitoring, maxBytes: 8 * mib, about: "who wants to be in whose calls"},
 }
 
 // Limits changes the size of one stream or bucket; zero keeps the default.

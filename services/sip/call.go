@@ -126,19 +126,20 @@ type call struct {
 	chorus []string // members of it that ring beside rings
 	left   bool     // out of the tables
 
-	origin     *origin   // a side is being called for whom a call is made; nil = none
-	borrowed   bool      // the caller's side is one of about, which it consults about
-	about      *call     // of a consultation: the call it is about
-	consult    *call     // the consultation about this call; nil = none
-	parked     [2]bool   // the side put the other one on hold, by a request
-	muted      [2]func() // ends the silence that stands for what the side says; nil = it is heard
-	made       int       // legs made so far
-	returns    []func()  // gives back the places of parties at their trunks
-	tone       func()    // ends the ring-back that one hears for whom a place is called; nil = there is none
-	untold     bool      // the caller holds whom he does not have yet
-	by         *by       // who brought in the one who is called; nil = who calls
-	joinedFrom string    // ConnID it had before it was merged into its conversation
-	dissolved  bool      // its parties are in another call now, and so is its record
+	origin     *origin      // a side is being called for whom a call is made; nil = none
+	borrowed   bool         // the caller's side is one of about, which it consults about
+	about      *call        // of a consultation: the call it is about
+	consult    *call        // the consultation about this call; nil = none
+	parked     [2]bool      // the side put the other one on hold, by a request
+	muted      [2]func()    // ends the silence that stands for what the side says; nil = it is heard
+	made       int          // legs made so far
+	returns    []func()     // gives back the places of parties at their trunks
+	tone       func()       // ends the ring-back that one hears for whom a place is called; nil = there is none
+	untold     bool         // the caller holds whom he does not have yet
+	by         *by          // who brought in the one who is called; nil = who calls
+	joinedFrom string       // ConnID it had before it was merged into its conversation
+	dissolved  bool         // its parties are in another call now, and so is its record
+	watches    *supervision // it is to a supervisor who is in a call of somebody; nil = it is not
 
 	takes   *takeover // the place that the caller wants, once he has confirmed that he is answered; nil = none
 	inRoom  bool      // its parties are in a conference
@@ -440,6 +441,9 @@ func (c *call) leave() {
 	c.left = true
 	if c.keep != nil {
 		c.keep.End(c.id.uuid)
+	}
+	if w := c.watches; w != nil {
+		c.w.supervisionOver(&w.monitor)
 	}
 	for _, b := range c.branches {
 		c.w.shut(b.leg.callID)

@@ -19,7 +19,9 @@ func (v *conversation) gather() *voice.TError {
 		if c.phase == over || c.inRoom || c.origin != nil || c.phase < answered && !c.taken {
 			continue
 		}
-		if err := c.joinRoom(&contract.JoinConferenceRequest{Tenant: c.id.tenant, CallUUID: c.id.uuid, Room: v.room(), Quiet: true}); err != nil {
+		req := &contract.JoinConferenceRequest{Tenant: c.id.tenant, CallUUID: c.id.uuid, Room: v.room(), Quiet: true}
+		c.part(req)
+		if err := c.joinRoom(req); err != nil {
 			return voice.TErrorf(voice.TErrCannotConference, "%v", err)
 		}
 	}

@@ -30,6 +30,7 @@ type conversation struct {
 	recent   []*voice.CallEvent // that the stream may lack
 	request  *voice.Request     // whose events these are, while it is carried out
 	taping   *taping            // nil = it was never recorded
+	watched  bool               // a supervisor was called
 }
 
 // converse makes the call's own conversation, unless it is in one.

@@ -23,7 +23,9 @@ func (c *call) publish(name voice.EventName, s side, state voice.CallState, more
 	if s == caller {
 		e.ThisTrunk = me.trunk
 	}
-	if !(c.inRoom && len(c.conv.calls) > 1) && !other.hidden && (other.dn != "" || s == callee) { // among more than two the other one is not one
+	if w := c.watches; w != nil {
+		e.OtherDN, e.OtherDNRole = w.Agent, voice.RoleConferenceMember
+	} else if !(c.inRoom && c.conv.shown() > 1) && !other.hidden && (other.dn != "" || s == callee) { // among more than two the other one is not one
 		e.OtherDN, e.OtherDNRole = other.dn, other.role
 	}
 	if more != nil {

@@ -35,36 +35,37 @@ var update = flag.Bool("update", false, "write the golden ladders anew")
 // stage is a world without sockets and clocks. What a call does is written into a ladder: one line a message, event
 // or record, in order.
 type stage struct {
-	t       *testing.T
-	c       *call
-	clock   time.Time
-	ids     int
-	timers  []*stageTimer
-	ladder  strings.Builder
-	plans   map[string]*contract.ResolveResponse
-	phones  map[string][]contract.Binding
-	sent    []*sentRequest
-	came    []*incoming
-	dialogs map[string]*call
-	records []*voice.CDR
-	events  []*voice.CallEvent
-	voices  []*voice.QualityEvent
-	over    bool
-	body    string           // of the INVITE of call
-	hops    map[string]int   // targets of a trunk, when not one
-	full    map[string]error // trunks that take no call, and why
-	account *trunk.Account   // at every trunk
-	from    string           // user of From towards every trunk; "" = the number that calls
-	lastAck *sip.Request
-	legs    *fakeLegs   // nil: audio goes directly
-	rooms   *room.Rooms // nil: there are none
-	tapes   []*stageTape
-	noDisk  string        // why nothing can be recorded; "" = it can
-	warns   time.Duration // between two warnings of those who are recorded; 0 = they are not warned
-	bodies  bool          // the ladder shows what descriptions say
-	devices map[string]device
-	fields  []string // header fields that the ladder shows
-	config  func(*Config)
+	t        *testing.T
+	c        *call
+	clock    time.Time
+	ids      int
+	timers   []*stageTimer
+	ladder   strings.Builder
+	plans    map[string]*contract.ResolveResponse
+	phones   map[string][]contract.Binding
+	sent     []*sentRequest
+	came     []*incoming
+	dialogs  map[string]*call
+	records  []*voice.CDR
+	events   []*voice.CallEvent
+	voices   []*voice.QualityEvent
+	over     bool
+	body     string           // of the INVITE of call
+	hops     map[string]int   // targets of a trunk, when not one
+	full     map[string]error // trunks that take no call, and why
+	account  *trunk.Account   // at every trunk
+	from     string           // user of From towards every trunk; "" = the number that calls
+	lastAck  *sip.Request
+	legs     *fakeLegs   // nil: audio goes directly
+	rooms    *room.Rooms // nil: there are none
+	tapes    []*stageTape
+	monitors map[string]monitor // by agent
+	noDisk   string             // why nothing can be recorded; "" = it can
+	warns    time.Duration      // between two warnings of those who are recorded; 0 = they are not warned
+	bodies   bool               // the ladder shows what descriptions say
+	devices  map[string]device
+	fields   []string // header fields that the ladder shows
+	config   func(*Config)
 
 	press   func(key byte) // the caller presses a key
 	playing *stageSound    // what the caller hears at a route point; nil = nothing

@@ -29,6 +29,7 @@ func (c *call) show() {
 	c.queueView(v)
 	c.view.Store(v)
 	c.conv.followTape()
+	c.conv.supervise()
 	c.save()
 }
 

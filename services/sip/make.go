@@ -13,11 +13,12 @@ import (
 
 // origin is a side that is called for whom a call is made.
 type origin struct {
-	dn    string
-	role  voice.DNRole
-	then  func()        // what becomes of him when he has answered
-	fails func(outcome) // he did not
-	auto  bool          // his phone should answer by itself
+	dn     string
+	role   voice.DNRole
+	then   func()        // what becomes of him when he has answered
+	fails  func(outcome) // he did not
+	auto   bool          // his phone should answer by itself
+	hidden bool          // the others are not told of him
 }
 
 // solo tells whether the caller's side was dealt with alone: he is at a route point, or was answered and nobody talks to him.
@@ -72,7 +73,7 @@ func (c *call) originAnswered(b *branch, e *early, res *sip.Response) {
 	o := c.origin
 	c.origin = nil
 	c.phase, c.plan = queued, nil
-	c.as[callee] = &standing{dn: o.dn, role: o.role}
+	c.as[callee] = &standing{dn: o.dn, role: o.role, hidden: o.hidden}
 	c.flip()
 	c.taken, c.rings = true, ""
 	c.deal, c.offered = dealSettled, true

@@ -86,6 +86,8 @@ func (c *call) speaks(r *request) bool {
 
 func (c *call) askMute(m member, r *request) {
 	switch {
+	case c.watches != nil && c.inRoom:
+		c.switchMode(m, r, modeMute, voice.EventMuteOn)
 	case c.muted[m.s] != nil:
 		r.answer(voice.TErrorf(voice.TErrAlreadyInState, "%.64s is muted already", r.ThisDN))
 	case c.parked[caller] || c.parked[callee]:
@@ -99,6 +101,14 @@ func (c *call) askMute(m member, r *request) {
 }
 
 func (c *call) askUnmute(m member, r *request) {
+	if c.watches != nil && c.inRoom {
+		mode := modeConnect
+		if r.Extensions.Text(voice.ExtMonitorMode) == modeCoach {
+			mode = modeCoach
+		}
+		c.switchMode(m, r, mode, voice.EventMuteOff)
+		return
+	}
 	if c.muted[m.s] == nil {
 		r.answer(voice.TErrorf(voice.TErrAlreadyInState, "%.64s is not muted", r.ThisDN))
 		return

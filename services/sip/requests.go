@@ -49,6 +49,10 @@ func (s *Service) take(r *request) {
 		s.makeCall(r)
 		return
 	}
+	if r.Name == voice.RequestMonitorNextCall || r.Name == voice.RequestCancelMonitoring {
+		s.askMonitor(r)
+		return
+	}
 	do, ok := requests[r.Name]
 	if !ok {
 		r.answer(voice.TErrorf(voice.TErrUnsupported, "a SIP node knows no %.64s", r.Name))
@@ -171,6 +175,9 @@ func (c *call) askRelease(m member, r *request) {
 		c.byRequest(r.Request, func() { c.decline() })
 		r.answer(nil)
 		return
+	}
+	if c.watches == nil {
+		c.conv.unwatch()
 	}
 	if len(c.conv.members()) > 2 && c.inRoom {
 		m.drop("", r.Request)

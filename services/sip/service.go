@@ -75,6 +75,7 @@ type Service struct {
 	rooms    *room.Rooms
 	watch    *watch.Watcher
 	tapes    *recording.Recordings
+	monitors monitors
 
 	announcements *announcements
 	sender        sipua.Sender
@@ -157,6 +158,7 @@ func New(o Options) (*Service, error) {
 		run: context.Background(), reports: make(chan contract.AbuseReport, maxReports),
 		dialogs: map[string]*call{}, names: map[string]*call{}, invites: map[sipua.ServerTx]*inviteTx{}, byTenant: map[string]int{},
 	}
+	s.monitors.by = map[agentKey]monitor{}
 	s.pressure = newPressure(o.Config.MaxWait)
 	o.Health.Set(checkPressure, obs.LevelPass, "")
 	var err error
@@ -213,7 +215,12 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.watchVoice(work) })
 	wg.Go(func() { _ = s.keeps.Run(work) }) // it ends with work
 	wg.Go(func() { _ = s.tapes.Run(work) }) // it gives none
-	select {                                // nobody is known before
+	wg.Go(func() {
+		if err := s.monitors.watch(work, s.f); err != nil && work.Err() == nil {
+			s.log.Error("supervision of calls that other nodes were asked for is not known", "err", err)
+		}
+	})
+	select { // nobody is known before
 	case <-s.dir.Synced():
 	case <-ctx.Done():
 		return nil

@@ -88,3 +88,20 @@ func recordingOf(e *voice.CallEvent) string {
 	}
 	return out
 }
+
+func (s *stage) monitored(_, dn string) (monitor, bool) {
+	m, ok := s.monitors[dn]
+	return m, ok
+}
+
+func (s *stage) supervisionOver(m *monitor) {
+	if !m.All {
+		s.line("node", "DEVICES", "EventMonitoringCancelled ThisDN="+m.Supervisor+" OtherDN="+m.Agent)
+	}
+}
+
+func (s *stage) supervised(m *monitor) {
+	if !m.All {
+		delete(s.monitors, m.Agent)
+	}
+}

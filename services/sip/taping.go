@@ -44,17 +44,12 @@ func (v *conversation) speakers() (out []speaker) {
 		}
 		for s := range c.legs {
 			e := c.audio.ends[s]
-			if c.legs[s] != nil && e.leg != nil && !c.parked[s] && c.muted[s] == nil && !c.unheard(side(s)) {
+			if c.legs[s] != nil && e.leg != nil && !c.parked[s] && c.muted[s] == nil && !c.unheard() {
 				out = append(out, speaker{member{c, side(s)}, e})
 			}
 		}
 	}
 	return out
-}
-
-// unheard tells whether a side listens only, or speaks to one alone.
-func (c *call) unheard(s side) bool {
-	return c.as[s] != nil && c.as[s].hidden
 }
 
 func (c *call) followTape() {

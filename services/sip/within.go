@@ -95,6 +95,9 @@ func (c *call) hungUp(s side, req *sip.Request, tx sipua.ServerTx) {
 
 // hungUpBy ends the call, or what is left of it when more than two are in the conversation, for a side that hung up.
 func (c *call) hungUpBy(s side, reason string) {
+	if c.watches == nil {
+		c.conv.unwatch()
+	}
 	if c.inRoom && len(c.conv.members()) > 2 {
 		m := member{c, s}
 		m.left(reason)

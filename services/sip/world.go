@@ -46,6 +46,12 @@ type world interface {
 	// warning is what those hear who are recorded, first or again, nil for nothing; again says when the next one follows, 0 for never.
 	warning(tenant string, first bool) (src func() sound.Source, again time.Duration)
 
+	// monitored tells who wants to be in the calls of a DN; supervised notes that the
+	// supervisor is called, supervisionOver that he has left or did not come.
+	monitored(tenant, dn string) (monitor, bool)
+	supervised(m *monitor)
+	supervisionOver(m *monitor)
+
 	// device tells how a number of a tenant is configured; transport is what it registered or called by, "" = not known.
 	device(tenant, number, transport string) device
 	// identity is who we are in handshakes.
