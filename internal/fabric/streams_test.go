@@ -65,7 +65,7 @@ func TestStreams(t *testing.T) {
 			t.Errorf("%s has no age limit", name)
 		}
 	}
-	if err := names.Err(); err != nil || count != 18 {
+	if err := names.Err(); err != nil || count != 19 {
 		t.Errorf("%d streams, %v", count, err)
 	}
 	if want := fabric.StoreNeeded(nil); sum != want {
