@@ -257,11 +257,11 @@ func TestTrimKeepsWhatIsNotConfirmed(t *testing.T) {
 func TestDurableRefused(t *testing.T) {
 	f := fabrictest.New(t)
 	for what, d := range map[string]fabric.Durable{
-		"no stream":      {Stream: "NOTHING", Name: "r", Batch: 1},
-		"no name":        {Stream: fabric.StreamCDR, Batch: 1},
-		"a wide name":    {Stream: fabric.StreamCDR, Name: "r.*", Batch: 1},
-		"no batch":       {Stream: fabric.StreamCDR, Name: "r"},
-		"no patience":    {Stream: fabric.StreamCDR, Name: "r", Batch: 1, Patience: time.Millisecond},
+		"no stream":   {Stream: "NOTHING", Name: "r", Batch: 1},
+		"no name":     {Stream: fabric.StreamCDR, Batch: 1},
+		"a wide name": {Stream: fabric.StreamCDR, Name: "r.*", Batch: 1},
+		"no batch":    {Stream: fabric.StreamCDR, Name: "r"},
+		"no patience": {Stream: fabric.StreamCDR, Name: "r", Batch: 1, Patience: time.Millisecond},
 	} {
 		if err := f.Consume(t.Context(), d, nil); !errors.Is(err, voice.ErrInvalid) {
 			t.Errorf("%s: Consume = %v, want ErrInvalid", what, err)
