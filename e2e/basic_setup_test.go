@@ -228,7 +228,7 @@ func TestBasicSetup(t *testing.T) {
 	})
 	t.Run("what is not for this place", func(t *testing.T) {
 		out, in := connected(t, a, b)
-		for method, status := range map[string]int{"REFER": 405, "SUBSCRIBE": 489, "NOTIFY": 489} {
+		for method, status := range map[string]int{"PUBLISH": 405, "SUBSCRIBE": 489, "NOTIFY": 489} {
 			res := out.Ask(method, "", "Refer-To: <sip:1003@demo.local>", "Event: dialog")
 			want(t, res, status)
 			if status == 405 && !strings.Contains(res.Get("Allow"), "UPDATE") {

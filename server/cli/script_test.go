@@ -23,12 +23,12 @@ func scriptFile(t *testing.T, text string) string {
 
 func TestScriptCheck(t *testing.T) {
 	out, _, code := parley(t, "script", "check", "--strict", sample)
-	if code != 0 || !strings.Contains(out, "0 errors, 0 warnings; 8 of 8 tests passed") {
+	if code != 0 || !strings.Contains(out, "0 errors, 0 warnings; 9 of 9 tests passed") {
 		t.Errorf("check of the sample: exit %d: %s", code, out)
 	}
 	bad := scriptFile(t, "<scxml xmlns='http://www.w3.org/2005/07/scxml'>\n<state id='a'><transition event='x' target='b'/></state>\n<state id='c'/></scxml>")
 	out, _, code = parley(t, "script", "check", bad, sample)
-	for _, want := range []string{bad + ":2:15: <transition>: error: there is no state \"b\"", bad + ":3:1: <state>: warning: nothing leads to state \"c\"", "2 states, 1 error, 1 warning", "8 of 8"} {
+	for _, want := range []string{bad + ":2:15: <transition>: error: there is no state \"b\"", bad + ":3:1: <state>: warning: nothing leads to state \"c\"", "2 states, 1 error, 1 warning", "9 of 9"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("not printed: %s\n%s", want, out)
 		}
