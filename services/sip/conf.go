@@ -19,6 +19,9 @@ func (v *conversation) gather() *voice.TError {
 		if c.phase == over || c.inRoom || c.origin != nil || c.phase < answered && !c.taken {
 			continue
 		}
+		if c.parked[caller] || c.parked[callee] || c.consult != nil {
+			return voice.TErrorf(voice.TErrCannotConference, "somebody has the call on hold")
+		}
 		req := &contract.JoinConferenceRequest{Tenant: c.id.tenant, CallUUID: c.id.uuid, Room: v.room(), Quiet: true}
 		c.part(req)
 		if err := c.joinRoom(req); err != nil {
@@ -34,6 +37,8 @@ func (c *call) conference(s side, n *call, req *voice.Request) *voice.TError {
 	switch {
 	case c.consult != n || n.about != c:
 		return voice.TErrorf(voice.TErrCannotConference, "%s does not consult about this call", req.ThisDN)
+	case c.parked[s.other()] || n.parked[callee]:
+		return voice.TErrorf(voice.TErrWrongState, "somebody else has one of the calls on hold")
 	case n.phase != talking || c.phase != talking:
 		return voice.TErrorf(voice.TErrCannotConference, "the consultation is %s; all must talk", n.phase)
 	case !n.quiet(callee) || !c.quiet(s) || !c.quiet(s.other()):
@@ -48,11 +53,10 @@ func (c *call) conference(s side, n *call, req *voice.Request) *voice.TError {
 	n.mergeInto(v)
 	n.about, c.consult = nil, nil
 	n.replaceCaller()
-	n.flip()
-	n.from = n.partyOf(caller)
+	n.stays(callee)
 	n.forsake()
 	wasHeld := c.parked[s]
-	c.parked[s] = false
+	c.parked[s], n.parked = false, [2]bool{}
 	if err := v.gather(); err != nil {
 		return err
 	}
@@ -150,6 +154,10 @@ func (m member) drop(reason string, req *voice.Request) {
 	c, v, gone := m.c, m.c.conv, m.standing()
 	v.request = req
 	defer func() { v.request = nil }()
+	if m.leg() == nil { // it rings still
+		c.release("released by request", "system")
+		return
+	}
 	if !gone.outside {
 		c.publish(voice.EventReleased, m.s, voice.StateOk, nil)
 	}
@@ -160,15 +168,35 @@ func (m member) drop(reason string, req *voice.Request) {
 		c.byeThen(c.legs[m.s], reason, func() {})
 		c.dissolveInto(v)
 	} else {
-		if m.s == caller {
-			c.flip()
-		}
-		c.from = c.partyOf(caller)
+		c.stays(other)
 		c.dismiss(callee, reason)
 		c.forsake()
 	}
 	v.deleted(gone, req)
 	v.thinned()
+}
+
+// stays makes the side that stays the caller's, as one who calls on. What the call has at trunks goes with who had it: the place of
+// one who came by a trunk stays as long as he does, and is given back when he is the one who goes.
+func (c *call) stays(s side) {
+	p, leave := c.partyOf(s), c.from.leave
+	c.from.leave = nil
+	switch {
+	case leave == nil:
+	case s == caller:
+		c.returns = append(c.returns, leave)
+	default:
+		leave()
+	}
+	if x := c.exit; s == callee && x != nil { // he was called by a trunk
+		c.returns = append(c.returns, x.Release)
+		c.stopSilence()
+		c.exit = nil
+	}
+	if s == callee {
+		c.flip()
+	}
+	c.from = p
 }
 
 // left takes a party out of the conversation that has hung up itself.
@@ -182,12 +210,10 @@ func (m member) left(reason string) {
 	if c.legs[m.s.other()] == nil {
 		c.dissolveInto(v)
 	} else {
-		if m.s == caller {
-			c.flip()
-		}
-		c.from = c.partyOf(caller)
+		c.stays(m.s.other())
 		c.w.shut(l.callID)
 		c.farewell(callee)
+		c.leaveTrunk()
 		c.forsake()
 	}
 	v.deleted(gone, nil)
@@ -254,6 +280,7 @@ func (v *conversation) thinned() {
 		if c := ms[0].c; c.inRoom {
 			c.leaveRoom()
 			c.rejoin()
+			c.muteAgain()
 		}
 	case len(ms) == 2:
 		ms[0].pair(ms[1])

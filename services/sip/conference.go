@@ -56,6 +56,7 @@ func (c *call) joinRoom(req *contract.JoinConferenceRequest) error {
 func (c *call) roomEntry(s side, req *contract.JoinConferenceRequest) room.Entry {
 	e := room.Entry{Tenant: c.id.tenant, Room: req.Room, ID: c.id.uuid, CallUUID: c.id.uuid, Number: c.standing(s).dn, Role: req.Role, Of: req.Of,
 		Muted: req.Muted, Deaf: req.Deaf, Gain: req.Gain, Quiet: req.Quiet, Voice: c.audio.ends[s].leg}
+	e.Muted = e.Muted || c.muted[s] != nil // what was agreed before holds among more, too
 	if s == callee {
 		e.ID = contract.CalleeOf(c.id.uuid)
 	}

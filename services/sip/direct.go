@@ -17,7 +17,7 @@ import (
 
 // setDirect decides for the contacts of an attempt, as far as their SIP tells.
 func (c *call) setDirect(contacts []contract.Binding) {
-	c.direct = c.cfg.Direct && !c.device.record && !c.w.device(c.id.tenant, c.plan.Number, "").record && inTheOpen(c.invite.Contact(), c.hosts[caller])
+	c.direct = c.cfg.Direct && c.invite != nil && !c.device.record && !c.w.device(c.id.tenant, c.plan.Number, "").record && inTheOpen(c.invite.Contact(), c.hosts[caller])
 	for i := range contacts {
 		at, ok := seenOpenly(&contacts[i])
 		c.direct = c.direct && ok && sameNetwork(c.hosts[caller], at)

@@ -186,6 +186,7 @@ func (o *outside) more(c *call) (*call, error) {
 		mailbox: c.mailbox, w: c.w, cfg: c.cfg, domain: c.domain, contact: "<sip:" + id + "@" + o.contact + ">",
 		id: identity{uuid: id, conn: random(8), number: o.number.Add(1), tenant: c.id.tenant, node: c.id.node, kind: c.conv.id.kind},
 	}
+	n.keep = c.keep
 	return n, (*Service)(o).admitMore(n)
 }
 

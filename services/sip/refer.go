@@ -82,7 +82,7 @@ func (c *call) referred(s side, l *leg, req *sip.Request, tx sipua.ServerTx) {
 		return
 	}
 	other := c.w.inDialog(to.callID)
-	if other == nil {
+	if other == nil || other.id.tenant != c.id.tenant {
 		refuse(404, "Not Found")
 		return
 	}

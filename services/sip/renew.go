@@ -13,6 +13,7 @@ import (
 // renewal is a request about a session that begins here, not at the other side: a refresh (RFC 4028 §10), or an offer of what
 // a side has not been told yet. Its answer goes no further.
 type renewal struct {
+	leg    *leg // it goes to
 	seq    uint32
 	invite bool
 	news   bool // an offer that says something new
@@ -22,11 +23,11 @@ type renewal struct {
 // renew refreshes the session of a side: by UPDATE where the peer takes it, which is no offer and disturbs nothing, else by
 // a re-INVITE with the description it has already. news makes it an offer in any case.
 func (c *call) renew(s side, news bool) {
-	if c.phase == over {
+	l := c.legs[s]
+	if c.phase == over || l == nil {
 		return
 	}
-	l := c.legs[s]
-	r := &renewal{invite: news || !l.updates, news: news}
+	r := &renewal{leg: l, invite: news || !l.updates, news: news}
 	switch {
 	case c.renewals[s] != nil || r.invite && c.occupied(s): // one after the other (RFC 3261 §14.1)
 		c.inLeg(s, turnWait, func() { c.renew(s, news) })
@@ -100,18 +101,22 @@ func (c *call) renewed(s side, r *renewal, res *sip.Response, err error) {
 	switch {
 	case r.done: // the 2xx again: our ACK was lost
 		if r.invite && err == nil && res.IsSuccess() {
-			c.w.ack(c.legs[s].ackTo(r.seq, c.w.id()))
+			c.w.ack(r.leg.ackTo(r.seq, c.w.id()))
 		}
 		return
 	}
 	r.done = true
-	c.renewals[s] = nil
+	for i, o := range c.renewals {
+		if o == r {
+			c.renewals[i] = nil
+		}
+	}
 	c.pending--
 	defer c.leave()
 	if r.invite && err == nil && res.IsSuccess() {
-		c.w.ack(c.legs[s].ackTo(r.seq, c.w.id()))
+		c.w.ack(r.leg.ackTo(r.seq, c.w.id()))
 	}
-	if c.phase == over {
+	if c.phase == over || c.legs[s] != r.leg { // the side is not there any more
 		return
 	}
 	status := 408

@@ -96,6 +96,8 @@ func (c *call) givesWay(t *takeover, n *call) *voice.TError {
 		return voice.TErrorf(voice.TErrInvalidConnID, "who wanted it is gone")
 	case c.phase == over:
 		return voice.TErrorf(voice.TErrInvalidConnID, "the call is over")
+	case c.origin != nil: // it rings for whom the call is made: there is nobody to be talked with
+		return voice.TErrorf(voice.TErrWrongState, "nobody calls there")
 	case c.phase == alerting && t.side == callee:
 		return c.pickedUpBy(t, n)
 	case t.state == voice.StatePickedUp:

@@ -60,6 +60,21 @@ func (c *call) unmute(s side) {
 	if c.muted[s] != nil {
 		c.muted[s]()
 		c.muted[s] = nil
+		if c.inRoom { // it may have been muted before it came there
+			off := false
+			_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &off})
+		}
+	}
+}
+
+// muteAgain has those who were muted in a room not be heard after it either.
+func (c *call) muteAgain() {
+	for _, s := range []side{caller, callee} {
+		if c.muted[s] != nil && c.phase == talking {
+			c.muted[s]()
+			c.muted[s] = nil
+			c.mute(s)
+		}
 	}
 }
 

@@ -95,6 +95,7 @@ func (s *Service) makeCall(r *request) {
 		r.answer(refusal(err))
 		return
 	}
+	c.keep = s.keeps
 	c.must(func() {
 		c.makeCall(r.Request)
 		r.made(c)
@@ -177,7 +178,8 @@ func (c *call) askRelease(m member, r *request) {
 		return
 	}
 	if c.watches == nil {
-		c.conv.unwatch()
+		m = m.unwatched()
+		c = m.c
 	}
 	if len(c.conv.members()) > 2 && c.inRoom {
 		m.drop("", r.Request)
@@ -209,6 +211,7 @@ func (c *call) releaseBy(s side) {
 
 // decline is a called party that does not want the call.
 func (c *call) decline() {
+	c.groupGone()
 	c.cancelBranches("")
 	c.unreached(outcome{status: 603, reason: "declined by request"}, "", voice.StateOk)
 }

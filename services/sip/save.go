@@ -41,9 +41,10 @@ func (c *call) writeDown() {
 }
 
 // movable tells whether another node could go on with the call: one of two sides, or of one at a route point. A consultation ends
-// with its node, and the call it is about goes on; so does a conference.
+// with its node, and the call it is about goes on; so does a conference. One who was answered and waits for somebody to answer him has
+// nobody who would ring again.
 func (c *call) movable() bool {
-	return c.about == nil && c.origin == nil && !c.inRoom && len(c.conv.calls) == 1 && c.legs[caller] != nil
+	return !(c.solo() && c.desk == nil) && c.about == nil && c.origin == nil && !c.inRoom && len(c.conv.calls) == 1 && c.legs[caller] != nil
 }
 
 // remember keeps an event that the stream may not have yet.

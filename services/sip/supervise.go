@@ -178,3 +178,15 @@ func (v *conversation) shown() (n int) {
 	}
 	return n
 }
+
+// unwatched lets the supervisors of a party's conversation go, and finds the party again: two who are left may have become one call.
+func (m member) unwatched() member {
+	l, v := m.leg(), m.c.conv
+	v.unwatch()
+	for _, o := range v.members() {
+		if l != nil && o.leg() == l {
+			return o
+		}
+	}
+	return m
+}

@@ -171,9 +171,15 @@ func (c *call) resumeTimer(s side) {
 
 // inLeg sets the one timer of a leg.
 func (c *call) inLeg(s side, d time.Duration, fn func()) {
-	t := &c.legs[s].timer
-	t.halt()
-	t.stop = c.w.after(d, func() { c.must(fn) })
+	l := c.legs[s]
+	l.timer.halt()
+	l.timer.stop = c.w.after(d, func() {
+		c.must(func() {
+			if c.legs[s] == l { // else the side has gone meanwhile
+				fn()
+			}
+		})
+	})
 }
 
 func (t *sessionTimer) halt() {

@@ -215,6 +215,8 @@ func (c *call) mayTransferTo(s side, n *call, t side) *voice.TError {
 	switch {
 	case c == n:
 		return voice.TErrorf(voice.TErrCannotTransfer, "a call cannot be transferred to itself")
+	case c.borrowed, n.consult != nil, c.consult != nil && c.consult != n, n.about != nil && n.about != c:
+		return voice.TErrorf(voice.TErrCannotTransfer, "a consultation about one of the calls is going on; complete that, or reconnect")
 	case c.standing(stays).dn == n.standing(t.other()).dn:
 		return voice.TErrorf(voice.TErrCannotTransfer, "%s would be left to itself", c.standing(stays).dn)
 	case c.phase != talking && !c.taken, c.inRoom || n.inRoom, c.desk != nil || n.desk != nil:
@@ -288,6 +290,20 @@ func (c *call) replaceCaller() {
 	if c.borrowed {
 		c.borrowed = false
 		c.legs[caller], c.as[caller] = nil, nil
+		c.audio.ends[caller] = c.newEnd()
+		return
+	}
+	if c.tx != nil && c.phase < answered && !c.taken { // his own INVITE, which nobody answered yet
+		c.stopAlive()
+		c.rel.halt()
+		c.tx.Respond(c.legs[caller].respond(c.invite, 487, "Request Terminated"))
+		c.w.shut(c.legs[caller].callID)
+		c.invite, c.tx = nil, nil
+		c.deal, c.offered = dealSettled, true
+		c.vacate(caller)
+		if e := c.audio.ends[caller]; e.leg != nil {
+			e.close()
+		}
 		c.audio.ends[caller] = c.newEnd()
 		return
 	}
@@ -373,10 +389,7 @@ func (c *call) singleStep(s side, dest string, req *voice.Request) *voice.TError
 	if !gone.outside {
 		c.publish(voice.EventReleased, s, voice.StateTransferred, func(e *voice.CallEvent) { e.ThirdPartyDN = dest })
 	}
-	if s == caller {
-		c.flip()
-	}
-	c.from = c.partyOf(caller)
+	c.stays(stays)
 	b := &by{dn: gone.dn, role: voice.RoleTransferredBy, state: voice.StateTransferred}
 	c.dismiss(callee, "")
 	c.forsake()
@@ -399,6 +412,7 @@ func (c *call) redirect(req *voice.Request) *voice.TError {
 		return voice.TErrorf(voice.TErrWrongState, "the call is %s; only one that rings can be redirected", c.phase)
 	}
 	c.stopNoAnswer()
+	c.groupGone()
 	c.cancelBranches("")
 	c.byRequest(req, func() {
 		c.publish(voice.EventReleased, callee, voice.StateRedirected, func(e *voice.CallEvent) { e.ThirdPartyDN = req.OtherDN })

@@ -95,11 +95,12 @@ func (c *call) hungUp(s side, req *sip.Request, tx sipua.ServerTx) {
 
 // hungUpBy ends the call, or what is left of it when more than two are in the conversation, for a side that hung up.
 func (c *call) hungUpBy(s side, reason string) {
+	m := member{c, s}
 	if c.watches == nil {
-		c.conv.unwatch()
+		m = m.unwatched()
+		c, s = m.c, m.s
 	}
 	if c.inRoom && len(c.conv.members()) > 2 {
-		m := member{c, s}
 		m.left(reason)
 		return
 	}
@@ -107,7 +108,7 @@ func (c *call) hungUpBy(s side, reason string) {
 		n.release("hung up", caller.String())
 	}
 	c.endConsult("hung up")
-	if l := c.legs[s.other()]; l != nil {
+	if l := c.legs[s.other()]; l != nil && !(c.borrowed && s.other() == caller) {
 		c.bye(l, reason)
 	}
 	c.released(s)
