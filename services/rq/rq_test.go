@@ -303,7 +303,7 @@ func TestRunMeasures(t *testing.T) {
 	for {
 		got := gather(t, reg)
 		if got["rqnode_add_latency"] > 0 && got["rqnode_redis_latency"] > 1 {
-			for name, want := range map[string]float64{"rqnode_clients": 1, "rqnode_streams": 18, "rqnode_redis_state": 2,
+			for name, want := range map[string]float64{"rqnode_clients": 1, "rqnode_streams": 19, "rqnode_redis_state": 2,
 				"rqnode_active_master": 1, "rqnode_active_backup": 0, "rqnode_redis_disconnects": 0} {
 				if v, ok := got[name]; !ok || v != want {
 					t.Errorf("%s = %v, %v, want %v", name, v, ok, want)
