@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"parley/internal/voice"
 )
@@ -78,11 +79,68 @@ func (s *Service) within(h func(*exchange, *session, voice.Principal) error) han
 			return s.refusal(c, voice.Errorf(voice.ErrForbidden, "the request comes from a page of another origin"))
 		}
 		x, p, err := s.find(c.Context(), c.session())
+		if err == nil {
+			err = s.mayGoOn(c.Context(), x, p)
+		}
 		if err != nil {
 			return s.refusal(c, err)
 		}
 		return h(c, x, p)
 	}
+}
+
+var errRole = voice.Errorf(voice.ErrForbidden, "your roles do not allow this")
+
+// mayEnter tells whether a principal may have a session: agents, and who may see the whole tenant.
+func mayEnter(p voice.Principal, tenant string) bool {
+	return p.MayRead(tenant) || p.Tenant == tenant && p.Has(voice.RoleAgent)
+}
+
+// mayGoOn checks again what was checked when the session began and took its device: roles are taken away, and places given
+// to others, while it lasts. A device that is not the agent's any more is taken away.
+func (s *Service) mayGoOn(ctx context.Context, x *session, p voice.Principal) error {
+	x.mu.Lock()
+	dn, turn, checked := x.dn, x.turn, x.checked
+	x.mu.Unlock()
+	now := s.o.Now()
+	switch {
+	case !mayEnter(p, x.tenant):
+		s.dropDevice(x, turn)
+		return errRole
+	case p.MayRead(x.tenant) || dn == "" || now.Sub(checked) < deviceFresh:
+		return nil
+	}
+	own, err := s.owns(ctx, p, dn)
+	if err != nil {
+		return err
+	}
+	if !own {
+		s.log.Info("a desktop's device is not at its person's place any more", "tenant", x.tenant, "user", p.User, "dn", dn)
+		s.dropDevice(x, turn)
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.turn == turn {
+		x.checked = now
+	}
+	return nil
+}
+
+// owns tells whether a device is one of a person's place, by the configuration as it is now.
+func (s *Service) owns(ctx context.Context, p voice.Principal, dn string) (bool, error) {
+	person, err := s.person(ctx, p)
+	if err == nil && person.Place != "" {
+		var place voice.Place
+		err = s.read(ctx, voice.KindPlace, p.Tenant, person.Place, &place)
+		if err == nil {
+			return slices.Contains(place.DNs, dn), nil
+		}
+	}
+	if errors.Is(err, voice.ErrNotFound) { // the person or the place is gone
+		err = nil
+	}
+	return false, err
 }
 
 // initialize opens a session for who has a code, a token, or a name and a password, and gives the cookie.
@@ -104,6 +162,9 @@ func (s *Service) initialize(c *exchange) error {
 		}
 	}
 	p, err := s.o.Verify(c.Context(), token)
+	if err == nil && !mayEnter(p, p.Tenant) {
+		err = errRole
+	}
 	if err != nil {
 		return s.refusal(c, err)
 	}
@@ -188,13 +249,27 @@ func (s *Service) read(ctx context.Context, kind voice.Kind, tenant, key string,
 	return nil
 }
 
-// placeOf reads the place of that name, which an agent may do with his own only.
+// ownPlace is the name of the place of who asks. That of an agent is read anew, since it decides what he may take.
+func (s *Service) ownPlace(ctx context.Context, x *session, p voice.Principal) (string, error) {
+	if p.MayRead(x.tenant) {
+		return x.person.Place, nil
+	}
+	person, err := s.person(ctx, p)
+	return person.Place, err
+}
+
+// placeOf reads the place of that name, or one's own for "". An agent may read no other.
 func (s *Service) placeOf(ctx context.Context, x *session, p voice.Principal, name string) (voice.Place, error) {
 	var place voice.Place
-	if name == "" || len(name) > maxText || name != x.person.Place && !p.MayRead(x.tenant) {
+	own, err := s.ownPlace(ctx, x, p)
+	if err != nil {
+		return place, err
+	}
+	name = first(name, own)
+	if name == "" || len(name) > maxText || name != own && !p.MayRead(x.tenant) {
 		return place, voice.TErrorf(voice.TErrNotRegistered, "place %.64q is not yours", name)
 	}
-	err := s.read(ctx, voice.KindPlace, x.tenant, name, &place)
+	err = s.read(ctx, voice.KindPlace, x.tenant, name, &place)
 	if errors.Is(err, voice.ErrNotFound) {
 		return place, voice.TErrorf(voice.TErrDNNotConfigured, "there is no place %.64q", name)
 	}
@@ -254,10 +329,11 @@ func (s *Service) activateDevice(ctx context.Context, x *session, p voice.Princi
 	}
 	dn, placeName := a.DN, first(a.Place, x.person.Place)
 	if dn == "" || !p.MayRead(x.tenant) {
-		place, err := s.placeOf(ctx, x, p, placeName)
+		place, err := s.placeOf(ctx, x, p, a.Place)
 		if err != nil {
 			return err
 		}
+		placeName = place.Name
 		if dn, err = s.deviceAt(x.tenant, place, dn); err != nil {
 			return err
 		}

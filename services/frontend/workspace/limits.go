@@ -51,6 +51,8 @@ const (
 	maxCodes = 1_000 // authorization codes that wait to be used
 	codeLife = time.Minute
 
+	deviceFresh = 5 * time.Second // how long it holds that a device was found to be its person's
+
 	clientSilence = 30 * time.Second // a client that has not polled for so long after an answer is gone
 	sweepEvery    = 5 * time.Second
 	maxText       = 256 // bytes of a name, number or id from outside

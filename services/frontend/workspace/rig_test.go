@@ -33,6 +33,7 @@ type rig struct {
 	calls    []voice.Call                                          // in progress
 	people   map[string]voice.Principal                            // by token
 	signedIn []contract.SignInRequest
+	changed  map[string]string // resources that are not as they were at first
 }
 
 var (
@@ -62,6 +63,11 @@ func start(t *testing.T, change func(*Config)) *rig {
 				"places/desk-2":  `{"name":"desk-2","dns":["2002"]}`,
 				"places/nothing": `{"name":"nothing","dns":["rp"]}`,
 			}[string(kind)+"/"+key]
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if other := r.changed[string(kind)+"/"+key]; other != "" {
+				body = other
+			}
 			if !ok || tenant != "acme" {
 				return voice.Resource{}, voice.ErrNotFound
 			}

@@ -143,12 +143,18 @@ func (s *Service) following(tenant, dn string) []*session {
 	return out
 }
 
-// follow moves a session from the events of one device to those of another; "" is none.
-func (s *Service) follow(x *session, old, dn string) {
+// follow moves a session to the events of another device; "" is none. Two that change the device at once may come here in
+// the other order: the later turn holds.
+func (s *Service) follow(x *session, turn uint64, dn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old != "" {
-		k := deviceKey{x.tenant, old}
+	if turn < x.followedTurn {
+		return
+	}
+	x.followedTurn = turn
+	if x.followed != "" {
+		k := deviceKey{x.tenant, x.followed}
+		x.followed = ""
 		delete(s.byDN[k], x)
 		if len(s.byDN[k]) == 0 {
 			delete(s.byDN, k)
@@ -162,6 +168,7 @@ func (s *Service) follow(x *session, old, dn string) {
 		s.byDN[k] = map[*session]struct{}{}
 	}
 	s.byDN[k][x] = struct{}{}
+	x.followed = dn
 }
 
 func (s *Service) countSessions() int {
@@ -257,14 +264,13 @@ func (s *Service) end(x *session) {
 	s.mu.Unlock()
 	x.mu.Lock()
 	x.gone = true
-	old := x.dn
-	x.dropDeviceLocked()
+	turn := x.dropDeviceLocked()
 	for len(x.clients) > 0 {
 		x.clients[0].left = true
 		s.dropClientLocked(x, x.clients[0], "")
 	}
 	x.mu.Unlock()
-	s.follow(x, old, "")
+	s.follow(x, turn, "")
 }
 
 // newKey is an unguessable name: 192 bits.

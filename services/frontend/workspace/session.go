@@ -23,6 +23,8 @@ type session struct {
 	gone         bool
 	seen         time.Time // of the last request or poll
 	dn           string    // "" = no device
+	turn         uint64    // counts how often dn was set
+	checked      time.Time // when dn was last found to be the person's
 	place        string
 	dnd          bool
 	forward      string
@@ -35,6 +37,9 @@ type session struct {
 	pending      int               // requests under way
 	operations   map[int64]string  // ReferenceID -> operation id, of requests whose outcome may still be told
 	references   []int64           // of operations, oldest first
+
+	followed     string // guarded by Service.mu: the device under which byDN has the session; "" = none
+	followedTurn uint64 // guarded by Service.mu: the turn of that
 }
 
 // dnView is the Dn object of the interface. Agent state is not kept, so nobody is logged in.
@@ -116,10 +121,13 @@ func (x *session) forgetLocked(id string) {
 	x.order = slices.DeleteFunc(x.order, func(o string) bool { return o == id })
 }
 
-// dropDeviceLocked forgets the device and its calls.
-func (x *session) dropDeviceLocked() {
+// dropDeviceLocked forgets the device and its calls. What follows needs the new turn.
+func (x *session) dropDeviceLocked() (turn uint64) {
+	x.turn++
+	x.checked = time.Time{}
 	x.dn, x.place, x.dnd, x.forward, x.loading = "", "", false, "", false
 	x.early, x.order, x.calls = nil, nil, map[string]*call{}
+	return x.turn
 }
 
 // loaded takes the calls that the device had when it was taken, and what happened since.
@@ -338,11 +346,10 @@ func (s *Service) render(channel string, data any) json.RawMessage {
 // activate gives the session a device and loads its calls.
 func (s *Service) activate(ctx context.Context, x *session, dn, place string, autoComplete bool) error {
 	x.mu.Lock()
-	old := x.dn
-	x.dropDeviceLocked()
+	turn := x.dropDeviceLocked()
 	x.dn, x.place, x.autoComplete, x.loading = dn, place, autoComplete, true
 	x.mu.Unlock()
-	s.follow(x, old, dn)
+	s.follow(x, turn, dn)
 	found, err := s.o.Calls(ctx, contract.FindCallsRequest{Tenant: x.tenant, DN: dn, Limit: maxCalls})
 	if errors.Is(err, voice.ErrUnavailable) || errors.Is(err, voice.ErrTimeout) {
 		// Better without the calls there were than without those to come; their next events show them.
@@ -350,7 +357,7 @@ func (s *Service) activate(ctx context.Context, x *session, dn, place string, au
 		err = nil
 	}
 	if err != nil {
-		s.deactivate(x)
+		s.dropDevice(x, turn)
 		return tErrorOf(err)
 	}
 	x.loaded(dn, found.Calls, s.pushLocked(x), s.o.Now())
@@ -360,8 +367,19 @@ func (s *Service) activate(ctx context.Context, x *session, dn, place string, au
 // deactivate takes the device away again.
 func (s *Service) deactivate(x *session) {
 	x.mu.Lock()
-	old := x.dn
-	x.dropDeviceLocked()
+	turn := x.dropDeviceLocked()
 	x.mu.Unlock()
-	s.follow(x, old, "")
+	s.follow(x, turn, "")
+}
+
+// dropDevice takes the device of a turn away, unless the session has another since.
+func (s *Service) dropDevice(x *session, turn uint64) {
+	x.mu.Lock()
+	if x.dn == "" || x.turn != turn {
+		x.mu.Unlock()
+		return
+	}
+	turn = x.dropDeviceLocked()
+	x.mu.Unlock()
+	s.follow(x, turn, "")
 }

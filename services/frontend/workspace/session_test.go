@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,4 +318,70 @@ func TestSilenceEndsClientsAndSessions(t *testing.T) {
 			t.Error("a session that nobody uses is still there")
 		}
 	})
+}
+
+func (x *session) forgetCheck() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.checked = time.Time{}
+}
+
+// A device is the agent's as long as it is at his place, and a session somebody's as long as he is an agent.
+func TestWhatWasAllowedIsCheckedAgain(t *testing.T) {
+	r := start(t, nil)
+	d := r.desk(t).enter("alice-token", "2001")
+	make := func() (int, string) {
+		status, text, _ := d.do("POST", "/workspace/v3/voice/make-call", `{"data":{"destination":"2002"}}`)
+		return status, text
+	}
+	if status, text := make(); status != 200 {
+		t.Fatalf("a call from one's own device = %d %s", status, text)
+	}
+	r.mu.Lock()
+	r.changed = map[string]string{"places/desk-1": `{"name":"desk-1","dns":["2002"]}`}
+	r.mu.Unlock()
+	for _, x := range r.all() {
+		x.forgetCheck()
+	}
+	if status, text := make(); status == 200 || !strings.Contains(text, "no device") {
+		t.Errorf("a call from a device that is somebody else's by now = %d %s", status, text)
+	}
+	if got := r.following("acme", "2001"); len(got) != 0 {
+		t.Errorf("%d sessions still follow it", len(got))
+	}
+	d.must("POST", "/workspace/v3/activate-channels", `{"data":{"dn":"2002"}}`)
+	r.mu.Lock()
+	r.people["alice-token"] = voice.Principal{Tenant: "acme", User: "alice"}
+	r.mu.Unlock()
+	if status, text := make(); status != http.StatusForbidden {
+		t.Errorf("a call of somebody who is no agent any more = %d %s", status, text)
+	}
+	if got := r.following("acme", "2002"); len(got) != 0 {
+		t.Errorf("%d sessions still follow the device", len(got))
+	}
+	if status, _, _ := r.desk(t).do("POST", "/workspace/v3/initialize-workspace", "", "Authorization", "Bearer alice-token"); status != http.StatusForbidden {
+		t.Errorf("a session for who is no agent = %d", status)
+	}
+}
+
+// However many take a device for one session at once, it follows the one it has.
+func TestActivationsAtOnce(t *testing.T) {
+	r := start(t, nil)
+	r.desk(t).enter("boss-token", "2001")
+	x := r.all()[0]
+	for range 200 {
+		var wg sync.WaitGroup
+		for _, dn := range []string{"2001", "2002", "2001", "2002"} {
+			wg.Go(func() { _ = r.activate(t.Context(), x, dn, "", true) })
+		}
+		wg.Wait()
+		x.mu.Lock()
+		dn := x.dn
+		x.mu.Unlock()
+		for _, other := range []string{"2001", "2002"} {
+			if got := len(r.following("acme", other)); got != 0 && other != dn || got != 1 && other == dn {
+				t.Fatalf("the session has %s, and %d follow %s", dn, got, other)
+			}
+		}
+	}
 }
