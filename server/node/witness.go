@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"syscall"
 	"time"
 
 	"parley/internal/contract"
@@ -23,8 +24,9 @@ const (
 )
 
 // witness takes away the records of nodes that are dead. It does so only when two witnesses agree: the fabric, which has no
-// connection of the node twice in a row, and its front door, which takes none. A node that hangs, and one that is beyond a broken
-// network, keeps its record until it expires; one whose record was taken wrongly writes it again.
+// connection of the node twice in a row, and its front door, whose host refuses connections. A node that hangs, one that is beyond a
+// broken network, and one without a front door by TCP keeps its record until it expires; one whose record was taken wrongly writes
+// it again.
 type witness struct {
 	f      *fabric.Fabric
 	record *record
@@ -64,7 +66,8 @@ func (w *witness) answers(ctx context.Context, id string) bool {
 	return !errors.Is(err, voice.ErrUnavailable)
 }
 
-// deaf tells whether the front door of a node takes no connections; true where it has none by TCP.
+// deaf tells whether the front door of a node refuses connections. Silence is no refusal: the network between may be broken, and
+// the node have its calls still.
 func (w *witness) deaf(ctx context.Context, id string) bool {
 	w.record.mu.Lock()
 	peer := w.record.peers[id]
@@ -72,8 +75,8 @@ func (w *witness) deaf(ctx context.Context, id string) bool {
 	if ok, _ := w.f.Connected(); !ok { // it is we who are alone
 		return false
 	}
-	if peer.Proxy == nil || peer.Proxy.TCP == "" {
-		return true
+	if peer.Proxy == nil || peer.Proxy.TCP == "" { // then there is no second witness
+		return false
 	}
 	d := net.Dialer{Timeout: doorWait}
 	conn, err := d.DialContext(ctx, "tcp", peer.Proxy.TCP)
@@ -81,7 +84,7 @@ func (w *witness) deaf(ctx context.Context, id string) bool {
 		_ = conn.Close() // nothing was said
 		return false
 	}
-	return true
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // bury takes the record of a dead node away, unless it has written it again.
