@@ -173,8 +173,9 @@ func (s *session) treat(i *item, kind voice.TreatmentType, kv voice.KVList, ref 
 	node := i.Node
 	return func(ctx context.Context) (bool, map[string]any, error) {
 		began := time.Now()
-		ans, err := fabric.CallNode(ctx, s.svc.f, contract.ApplyTreatment, node, req)
+		ans, at, err := atCall(ctx, s.svc, contract.ApplyTreatment, req.Tenant, req.CallUUID, node, req)
 		s.svc.m.tlib.Observe(float64(time.Since(began).Microseconds()) / 1000)
+		s.moved(req.CallUUID, node, at)
 		return false, nil, refused(ans, err)
 	}
 }
@@ -185,10 +186,23 @@ func (s *session) route(i *item, to string, ref int64) doing {
 	node := i.Node
 	return func(ctx context.Context) (bool, map[string]any, error) {
 		began := time.Now()
-		ans, err := fabric.CallNode(ctx, s.svc.f, contract.RouteCall, node, req)
+		ans, at, err := atCall(ctx, s.svc, contract.RouteCall, req.Tenant, req.CallUUID, node, req)
 		s.svc.m.tlib.Observe(float64(time.Since(began).Microseconds()) / 1000)
+		s.moved(req.CallUUID, node, at)
 		return false, nil, refused(ans, err)
 	}
+}
+
+// moved notes that a call was found at another node.
+func (s *session) moved(call, from, to string) {
+	if from == to {
+		return
+	}
+	s.do(func() {
+		if i := s.item(call); i != nil && i.Node == from { // an event may have told since
+			i.Node = to
+		}
+	})
 }
 
 // tlib makes the request of T-Library that an action comes to.

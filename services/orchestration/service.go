@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +48,8 @@ type Service struct {
 	book   *book
 	engine *scxml.Engine
 	slots  chan struct{} // for requests under way
-	killed atomic.Bool   // by a test: what ends leaves no trace
+	live   liveNodes
+	killed atomic.Bool // by a test: what ends leaves no trace
 	wg     sync.WaitGroup
 
 	baseMu sync.Mutex
@@ -327,12 +329,14 @@ func (svc *Service) interactions() (n int) {
 	return n
 }
 
-// deliver brings an event of one session to another on this node.
+// deliver brings an event of one session to another of the same tenant on this node. For the sender there is no difference between
+// one of another tenant and none.
 func (svc *Service) deliver(id string, ev scxml.Event) error {
+	from, _, _ := strings.Cut(strings.TrimPrefix(ev.Origin, "#_scxml_"), ".") // what it invoked has its id and a dot first
 	svc.mu.Lock()
-	s := svc.sessions[id]
+	s, sender := svc.sessions[id], svc.sessions[from]
 	svc.mu.Unlock()
-	if s == nil {
+	if s == nil || sender == nil || s.rec.Tenant != sender.rec.Tenant {
 		return voice.Errorf(voice.ErrNotFound, "no session %s on this node", id)
 	}
 	s.do(func() { s.post(ev) })

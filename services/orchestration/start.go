@@ -258,7 +258,7 @@ func (svc *Service) routeDefault(tenant, call, node, dn string, app *application
 		if app == nil || app.Default == "" {
 			return // the SIP node's patience ends, and tells the caller
 		}
-		ans, err := fabric.CallNode(ctx, svc.f, contract.RouteCall, node, &contract.RouteCallRequest{
+		ans, _, err := atCall(ctx, svc, contract.RouteCall, tenant, call, node, &contract.RouteCallRequest{
 			Tenant: tenant, CallUUID: call, ThisDN: dn, Destination: app.Default, ReferenceID: newRef(),
 		})
 		if err == nil && ans.Error != nil {
