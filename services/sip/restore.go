@@ -244,7 +244,12 @@ func (s *Service) catchUp(n *snapshot.Call, last uint64) {
 	n.Seq = max(n.Seq, last)
 }
 
-// endedAlready tells whether the last event of a call says that it is over.
+// endedAlready tells whether the last event of a call says that it is over. A party that is released because another one has its
+// place is not the end.
 func endedAlready(e *voice.CallEvent) bool {
+	switch e.CallState {
+	case voice.StateTransferred, voice.StateRedirected, voice.StateConferenced, voice.StatePickedUp:
+		return false
+	}
 	return e.ID == voice.EventReleased || e.ID == voice.EventAbandoned
 }

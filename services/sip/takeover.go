@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -29,6 +30,7 @@ const (
 	claimsAtOnce = 16
 	secondLook   = 1500 * time.Millisecond // before calls that are another node's to take are taken all the same
 	drainLook    = 300 * time.Millisecond  // between looks for calls that a stopping node lets go of
+	aliveWait    = 400 * time.Millisecond  // for the answer of an owner without a record
 	orphanWait   = 12 * time.Second        // for the INVITE of a call that was not answered; the front door sends it again
 )
 
@@ -129,9 +131,9 @@ func (s *Service) takeOver(ctx context.Context) {
 			pause(ctx, drainLook)
 			left = s.claimAll(ctx, false)
 		}
-		if left > 0 {
+		for left > 0 && ctx.Err() == nil {
 			pause(ctx, secondLook)
-			s.claimAll(ctx, true)
+			left = s.claimAll(ctx, true)
 		}
 		s.moving.Add(-1)
 	}
@@ -156,12 +158,29 @@ func (s *Service) othersDrain() bool {
 	return false
 }
 
-// alive tells whether the owner of a call lives.
-func (t *takeovers) alive(o snapshot.Owner) bool {
+// alive tells whether the owner of a call lives by its record, and whether it may live without one.
+func (t *takeovers) alive(o snapshot.Owner) (lives, may bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n, ok := t.nodes[o.Node]
-	return ok && n.Started.Equal(o.Started)
+	return ok && n.Started.Equal(o.Started), !ok && o.Node != t.me.Node
+}
+
+// answers asks a node without a record whether it lives: a record can expire, or be taken away, while its node works.
+func (s *Service) answers(ctx context.Context, node string) bool {
+	ctx, cancel := context.WithTimeout(ctx, aliveWait)
+	defer cancel()
+	_, err := fabric.CallNode(ctx, s.f, contract.NodeAlive, node, struct{}{})
+	return err == nil
+}
+
+// has tells whether a call is in the tables, or its snapshot has still to be taken away. A claim whose answer was lost may have made
+// us the owner of a call of which neither is so.
+func (s *Service) has(uuid string) bool {
+	s.mu.Lock()
+	c := s.names[uuid]
+	s.mu.Unlock()
+	return c != nil || s.keeps.Knows(uuid)
 }
 
 // heir is the node that is to have a call: the highest by a hash of both names (rendezvous), among those that take calls. Each node
@@ -185,14 +204,17 @@ func (t *takeovers) heir(uuid string) string {
 	return best
 }
 
-// claimAll claims the calls that are nobody's and ours to have, or all of them; it returns how many it left to others.
-func (s *Service) claimAll(ctx context.Context, all bool) (left int) {
+// claimAll claims the calls that are nobody's and ours to have, or all of them; it returns for how many another look is needed: those left to
+// others, those whose claim failed, and those whose owner answers though it has no record.
+func (s *Service) claimAll(ctx context.Context, all bool) int {
 	t := s.over
 	t.sweep.Lock()
 	defer t.sweep.Unlock()
 	if s.drain.Load() {
 		return 0
 	}
+	var left atomic.Int64
+	asked := map[string]bool{} // whether they answered
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(claimsAtOnce)
 	err := s.f.Bucket(fabric.BucketCalls).Each(ctx, "", func(e fabric.Entry) {
@@ -201,41 +223,83 @@ func (s *Service) claimAll(ctx context.Context, all bool) (left int) {
 		}
 		s.m.haReads.Inc()
 		n, err := snapshot.Decode(e.Value)
-		switch {
-		case err != nil:
+		if err != nil {
 			s.log.Warn("a call of another node cannot be read", "key", e.Key, "err", err)
-		case n.Owner.Same(t.me), !n.Released && t.alive(n.Owner):
-		case !all && t.heir(n.UUID) != t.me.Node:
-			left++
-		default:
-			g.Go(func() error { s.claim(ctx, n, e.Revision); return nil })
+			return
 		}
+		claim := func() {
+			g.Go(func() error {
+				if !s.claim(ctx, n, e.Revision) {
+					left.Add(1)
+				}
+				return nil
+			})
+		}
+		if n.Owner.Same(t.me) {
+			if !n.Released && !s.has(n.UUID) {
+				claim()
+			}
+			return
+		}
+		if !n.Released {
+			lives, may := t.alive(n.Owner)
+			if lives {
+				return
+			}
+			answers, known := asked[n.Owner.Node]
+			if may && !known {
+				answers = s.answers(ctx, n.Owner.Node)
+				asked[n.Owner.Node] = answers
+			}
+			if may && answers {
+				left.Add(1)
+				return
+			}
+		}
+		if !all && t.heir(n.UUID) != t.me.Node {
+			left.Add(1)
+			return
+		}
+		claim()
 	})
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("calls of a dead node cannot be looked for", "err", err)
+		left.Add(1)
 	}
 	_ = g.Wait() // none of them fails
-	return left
+	return int(left.Load())
 }
 
-// claim makes a call ours, if nobody was faster, and goes on with it.
-func (s *Service) claim(ctx context.Context, n *snapshot.Call, revision uint64) {
+// claim makes a call ours, if nobody was faster, and goes on with it; false means that it is not known whose it is now. That is so
+// of a conflict too, which may be with an earlier claim of ours whose answer was lost.
+func (s *Service) claim(ctx context.Context, n *snapshot.Call, revision uint64) bool {
 	n.Owner, n.Epoch, n.Released = s.over.me, n.Epoch+1, false
 	b, err := n.Encode()
-	if err == nil {
-		revision, err = s.f.Bucket(fabric.BucketCalls).Put(ctx, snapshot.Key(n.UUID), b, fabric.PutOptions{CAS: true, Revision: revision})
+	if err != nil { // nor will it be another time
+		s.log.Warn("a call cannot be claimed", "call", n.UUID, "err", err)
+		return true
 	}
+	revision, err = s.f.Bucket(fabric.BucketCalls).Put(ctx, snapshot.Key(n.UUID), b, fabric.PutOptions{CAS: true, Revision: revision})
 	if err != nil {
 		if !errors.Is(err, voice.ErrConflict) {
 			s.log.Warn("a call cannot be claimed", "call", n.UUID, "err", err)
 		}
-		return
+		return false
 	}
+	s.takeOn(ctx, n, revision)
+	return true
+}
+
+// takeOn goes on with a call that was claimed.
+func (s *Service) takeOn(ctx context.Context, n *snapshot.Call, revision uint64) {
 	s.keeps.Adopt(n.UUID, revision, n.Epoch)
 	last, err := s.lastEvent(ctx, n)
-	if err != nil { // then what the snapshot says is all that is known
+	if err != nil {
+		last, err = s.lastEvent(ctx, n)
+	}
+	if err != nil { // then all that the snapshot has is published again; the stream takes none twice
 		s.log.Warn("the last event of a call cannot be read", "call", n.UUID, "err", err)
-		last = &voice.CallEvent{Seq: n.Seq}
+		last = &voice.CallEvent{}
 	}
 	if n.Legs[caller] == nil {
 		s.log.Warn("a call of another node cannot go on", "call", n.UUID, "err", errNoLegs)

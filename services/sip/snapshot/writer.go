@@ -109,6 +109,13 @@ func (w *Writer) End(uuid string) {
 	w.queueLocked(st)
 }
 
+// Knows tells whether a call is kept here, or its snapshot is still to be taken away.
+func (w *Writer) Knows(uuid string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[uuid] != nil
+}
+
 // Forget has nothing more written of a call, and leaves its snapshot to whoever has it now.
 func (w *Writer) Forget(uuid string) {
 	w.mu.Lock()
