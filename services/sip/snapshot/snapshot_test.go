@@ -128,7 +128,7 @@ func TestNewestStateIsStored(t *testing.T) {
 	}
 }
 
-// Once another node has written, the one before writes no more and is told, even when its own call has ended.
+// Once another node has written, the one before writes no more and is told: also when it takes the call to have ended.
 func TestRevisionIsTheFence(t *testing.T) {
 	bucket := fabrictest.New(t).Bucket(fabric.BucketCalls)
 	w, lost := writer(t, bucket, "a")
@@ -148,13 +148,14 @@ func TestRevisionIsTheFence(t *testing.T) {
 	}
 	w.Save(sample("u1", 9))
 	w.End("u2")
-	select {
-	case id := <-lost:
-		if id != "u1" {
-			t.Errorf("%s is lost", id)
+	told := map[string]bool{}
+	for len(told) < 2 {
+		select {
+		case id := <-lost:
+			told[id] = true
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the node before is told of %v only", told)
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the node before is not told")
 	}
 	w.Save(sample("u1", 10))
 	flush(t, w)

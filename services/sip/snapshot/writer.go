@@ -255,16 +255,13 @@ func (w *Writer) settle(ctx context.Context, st *state, c *Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.doneLocked()
-	if err == nil {
-		found, bad := Decode(e.Value)
-		if bad == nil && found.Owner.Same(w.o.Owner) && found.Epoch == st.epoch && !found.Released {
-			st.revision, st.doubt = e.Revision, false
-			if st.next == nil && !st.ended {
-				st.next = c
-			}
-			w.queueLocked(st)
-			return
+	if err == nil && w.ours(e, st.epoch) {
+		st.revision, st.doubt = e.Revision, false
+		if st.next == nil && !st.ended {
+			st.next = c
 		}
+		w.queueLocked(st)
+		return
 	}
 	if err != nil && !errors.Is(err, voice.ErrNotFound) {
 		if ctx.Err() == nil {
@@ -272,11 +269,44 @@ func (w *Writer) settle(ctx context.Context, st *state, c *Call) {
 		}
 		return
 	}
+	w.loseLocked(st)
+}
+
+// loseLocked has nothing more written of a call that another node has.
+func (w *Writer) loseLocked(st *state) {
 	delete(w.calls, st.uuid)
 	if !st.lost {
-		st.lost = true
+		st.lost, st.next = true, nil
 		go w.o.Lost(st.uuid)
 	}
+}
+
+// ours tells whether what is stored was written here, in this epoch of the call.
+func (w *Writer) ours(e fabric.Entry, epoch int) bool {
+	found, err := Decode(e.Value)
+	return err == nil && found.Owner.Same(w.o.Owner) && found.Epoch == epoch && !found.Released
+}
+
+var errTaken = errors.New("snapshot: another node has the call")
+
+// takeAway deletes a snapshot that is ours; errTaken when it is another node's.
+func (w *Writer) takeAway(ctx context.Context, uuid string, revision uint64, doubt bool, epoch int) error {
+	if !doubt {
+		err := w.o.Store.Delete(ctx, Key(uuid), fabric.PutOptions{CAS: true, Revision: revision})
+		if !errors.Is(err, voice.ErrConflict) {
+			return err
+		}
+	}
+	e, err := w.o.Store.Get(ctx, Key(uuid))
+	switch {
+	case errors.Is(err, voice.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case !w.ours(e, epoch):
+		return errTaken
+	}
+	return w.o.Store.Delete(ctx, Key(uuid), fabric.PutOptions{CAS: true, Revision: e.Revision})
 }
 
 // dropAll takes snapshots of calls that ended away.
@@ -287,13 +317,15 @@ func (w *Writer) dropAll(ctx context.Context) {
 			return
 		case st := <-w.drop:
 			w.mu.Lock()
-			revision, doubt := st.revision, st.doubt
+			revision, doubt, epoch := st.revision, st.doubt, st.epoch
 			w.mu.Unlock()
-			err := w.o.Store.Delete(ctx, Key(st.uuid), fabric.PutOptions{CAS: !doubt, Revision: revision})
+			err := w.takeAway(ctx, st.uuid, revision, doubt, epoch)
 			w.mu.Lock()
 			st.writing = false
 			switch {
-			case err != nil && !errors.Is(err, voice.ErrConflict) && ctx.Err() == nil:
+			case errors.Is(err, errTaken):
+				w.loseLocked(st)
+			case err != nil && ctx.Err() == nil:
 				w.retryLocked(st, nil)
 			case !st.ended: // saved again in the meantime
 				st.revision, st.doubt = 0, false
