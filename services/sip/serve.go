@@ -168,9 +168,12 @@ func (s *Service) begin(req *sip.Request, tx sipua.ServerTx, tn *contract.Tenant
 	c.legs[caller] = answering(req, random(8), c.contact)
 	c.hosts[caller] = source(req).Addr()
 	c.keep = s.keeps
-	s.resume(c, req)
+	resumed := s.resume(c, req)
 	why, status := s.admit(c, tx)
 	if why != "" {
+		if resumed != nil {
+			s.giveUp(resumed)
+		}
 		if from.leave != nil {
 			from.leave()
 		}

@@ -50,6 +50,7 @@ type orphan struct {
 	n     *snapshot.Call
 	c     *call
 	timer *time.Timer
+	taken bool // by an INVITE, or because none came
 }
 
 func newTakeovers(node string, started time.Time) *takeovers {
@@ -315,11 +316,12 @@ func (s *Service) takeOn(ctx context.Context, n *snapshot.Call, revision uint64)
 	s.m.restored.Inc()
 	s.log.LogAttrs(ctx, slog.LevelInfo, "call taken over", slog.String("call", n.UUID), slog.String("phase", n.Phase))
 	answered := n.Phase == talking.String() || n.Phase == answeredPhase || n.Desk != nil && n.Taken
-	s.enlist(c)
 	switch {
 	case ended: // and the node died before it could say so everywhere
+		s.enlist(c)
 		c.must(func() { c.finishOff(last) })
 	case answered:
+		s.enlist(c)
 		c.must(func() { c.goOn(n) })
 	default:
 		s.addOrphan(n, c)
@@ -356,36 +358,57 @@ func (c *call) finishOff(last *voice.CallEvent) {
 	c.finish(outcome{status: 200, reason: "hung up"}, caller.String())
 }
 
-// addOrphan keeps a call that was not answered until its INVITE comes again, which the front door has.
+// addOrphan takes a call that was not answered into the tables, and keeps it until its INVITE comes again, which the front door has.
+// All of it is one step: an INVITE that comes meanwhile finds the orphan, and not just a call that is in its way.
 func (s *Service) addOrphan(n *snapshot.Call, c *call) {
 	t := s.over
 	id := n.Legs[caller].CallID
 	o := &orphan{n: n, c: c}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.orphans[id] = o
-	t.mu.Unlock()
 	o.timer = time.AfterFunc(orphanWait, func() {
-		if s.orphan(id) == o {
+		if t.take(id, o) {
 			c.must(c.closeOrphan)
 		}
 	})
+	s.enlist(c)
 }
 
-// orphan takes the call out that waits for the INVITE of a Call-ID; nil when there is none.
-func (s *Service) orphan(callID string) *orphan {
-	t := s.over
+// take takes an orphan out; false means that somebody has.
+func (t *takeovers) take(callID string, o *orphan) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	o := t.orphans[callID]
-	delete(t.orphans, callID)
+	if t.orphans[callID] == o { // else another one came in its place
+		delete(t.orphans, callID)
+	}
+	was := o.taken
+	o.taken = true
+	return !was
+}
+
+// orphan takes the call out that waits for the INVITE that c was made of; nil when there is none. Who knows a Call-ID has not got its
+// call yet: the caller and his tag must be the same.
+func (s *Service) orphan(c *call) *orphan {
+	t, l := s.over, c.legs[caller]
+	t.mu.Lock()
+	o := t.orphans[l.callID]
+	t.mu.Unlock()
+	if o == nil {
+		return nil
+	}
+	n := o.n
+	if n.Identity.Tenant != c.id.tenant || n.Caller.Number != c.from.number || n.Legs[caller].PeerTag != l.peerTag || !t.take(l.callID, o) {
+		return nil
+	}
 	return o
 }
 
-// resume gives a new call the identity of one that another node had begun for the same INVITE.
-func (s *Service) resume(c *call, req *sip.Request) {
-	o := s.orphan(req.CallID().Value())
+// resume gives a new call the identity of one that another node had begun for the same INVITE, which it returns.
+func (s *Service) resume(c *call, req *sip.Request) *orphan {
+	o := s.orphan(c)
 	if o == nil {
-		return
+		return nil
 	}
 	o.timer.Stop()
 	s.mu.Lock()
@@ -401,6 +424,19 @@ func (s *Service) resume(c *call, req *sip.Request) {
 	c.contact = "<sip:" + n.UUID + "@" + s.contact + ">"
 	c.revived(n)
 	c.rings, c.made = n.Rings, n.Made+seqLeap
+	return o
+}
+
+// giveUp ends a call whose INVITE came and was refused: what was told of it has an end, and a record.
+func (s *Service) giveUp(o *orphan) {
+	s.mu.Lock()
+	s.byTenant[o.c.id.tenant]++
+	s.calls.Add(1) // as it was before resume
+	s.mu.Unlock()
+	o.c.must(func() {
+		o.c.left = false
+		o.c.closeOrphan()
+	})
 }
 
 // handOver lets go of the calls of a node that stops, if there is another one that can have them.
