@@ -151,8 +151,10 @@ func (c *call) reconnect(s side, req *voice.Request) *voice.TError {
 	}
 	n.conv.request = req
 	n.release("the consultation is over", caller.String())
-	c.unpark(s)
-	c.byRequest(req, func() { c.publish(voice.EventRetrieved, s, voice.StateOk, nil) })
+	if c.parked[s] { // else it was the consultation that was on hold
+		c.unpark(s)
+		c.byRequest(req, func() { c.publish(voice.EventRetrieved, s, voice.StateOk, nil) })
+	}
 	return nil
 }
 
@@ -169,8 +171,10 @@ func (c *call) alternate(s side, req *voice.Request) *voice.TError {
 	if n.parked[caller] {
 		first, at, second, then = c, s, n, caller
 	}
-	first.park(at)
-	first.byRequest(req, func() { first.publish(voice.EventHeld, at, voice.StateOk, nil) })
+	if !first.parked[at] { // both may be on hold
+		first.park(at)
+		first.byRequest(req, func() { first.publish(voice.EventHeld, at, voice.StateOk, nil) })
+	}
 	second.unpark(then)
 	second.byRequest(req, func() { second.publish(voice.EventRetrieved, then, voice.StateOk, nil) })
 	return nil
