@@ -26,6 +26,9 @@
 // destination, and is counted. Where there is none, and where nobody answers here at all, the SIP node's own patience ends
 // (option router-timeout).
 //
+// The answer to the write that makes a session this process's may be lost. When the work comes again, and every minute, records of
+// this process that it does not run are taken over like those of one that is gone.
+//
 // # Concurrency
 //
 // A session has an inbox; a goroutine drives it while there is something in it. One goroutine follows CALLS and puts events into

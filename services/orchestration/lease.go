@@ -74,7 +74,8 @@ func (svc *Service) watchLeases(ctx context.Context, ready <-chan struct{}) erro
 	}
 }
 
-// sweep looks through all sessions for those whose process is gone.
+// sweep looks through all sessions for those whose process is gone, and for those of this process that it does not run: the answer
+// to the write that made them so was lost.
 func (svc *Service) sweep(ctx context.Context) {
 	alive := map[string]bool{svc.owner: true, ownerEnded: true}
 	orphans := map[string]fabric.Entry{}
@@ -87,6 +88,7 @@ func (svc *Service) sweep(ctx context.Context) {
 		}
 		var head struct {
 			Owner string `json:"owner"`
+			ID    string `json:"id"`
 		}
 		if json.Unmarshal(e.Value, &head) != nil {
 			return
@@ -96,6 +98,9 @@ func (svc *Service) sweep(ctx context.Context) {
 			_, err := svc.f.Bucket(fabric.BucketLeases).Get(ctx, leaseKey(head.Owner))
 			is = !errors.Is(err, voice.ErrNotFound) // what is not known is left alone
 			alive[head.Owner] = is
+		}
+		if head.Owner == svc.owner {
+			is = svc.has(head.ID)
 		}
 		if !is {
 			orphans[e.Key] = e
@@ -121,6 +126,17 @@ func (svc *Service) adopt(ctx context.Context, e fabric.Entry) {
 		svc.log.Error("unreadable record of a session", "key", e.Key, "err", err)
 		return
 	}
+	if !svc.reserve(rec.ID) { // most of this process's own run here
+		return
+	}
+	defer svc.release(rec.ID)
+	if err := svc.takeOver(ctx, e, rec); err != nil {
+		svc.log.Warn("session not taken over", "session", rec.ID, "err", err)
+	}
+}
+
+// takeOver makes the session of a record this process's, if the record is still the same. Its id is reserved.
+func (svc *Service) takeOver(ctx context.Context, e fabric.Entry, rec record) error {
 	from := rec.Owner
 	rec.Owner = svc.owner
 	if rec.Params == nil {
@@ -129,22 +145,22 @@ func (svc *Service) adopt(ctx context.Context, e fabric.Entry) {
 	s := svc.newSession(rec)
 	b, err := json.Marshal(&s.rec)
 	if err != nil {
-		return
+		return err
 	}
 	s.rev, err = svc.f.Bucket(fabric.BucketSessions).Put(ctx, e.Key, b, fabric.PutOptions{CAS: true, Revision: e.Revision})
 	if errors.Is(err, voice.ErrConflict) {
-		return
+		return nil
 	}
 	if err != nil {
-		svc.log.Warn("session not taken over", "session", rec.ID, "err", err)
-		return
+		return err
 	}
 	if !svc.add(s) {
-		return
+		return nil
 	}
 	svc.m.takenOver.Inc()
 	s.log.Info("session taken over", "from", from)
 	s.do(s.resume)
+	return nil
 }
 
 // resume goes on where the record ends.

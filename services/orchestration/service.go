@@ -58,6 +58,8 @@ type Service struct {
 
 	mu       sync.Mutex // guards what follows
 	sessions map[string]*session
+	making   map[string]struct{}      // ids of sessions whose record is just being written here, to begin or to be taken over
+	remains  map[string]struct{}      // ids of sessions that ended here, whose records could not be removed
 	calls    map[[2]string][]*session // by tenant and call
 	texts    map[string]struct{}      // digests of documents that are in the bucket
 }
@@ -88,7 +90,7 @@ func New(o Options) (*Service, error) {
 	svc := &Service{
 		cfg: o.Config, f: o.Fabric, health: o.Health, log: o.Log, now: o.Now, trail: trail.New(trail.DefaultLimits()),
 		owner: o.Fabric.Node() + "/" + strconv.FormatInt(time.Now().UnixNano(), 36), slots: make(chan struct{}, maxUnderWay),
-		sessions: map[string]*session{}, calls: map[[2]string][]*session{}, texts: map[string]struct{}{}, ctx: context.Background(),
+		sessions: map[string]*session{}, making: map[string]struct{}{}, remains: map[string]struct{}{}, calls: map[[2]string][]*session{}, texts: map[string]struct{}{}, ctx: context.Background(),
 	}
 	svc.fetch = newFetcher(o.Config)
 	svc.book = newBook(o.Fabric, svc.fetch, o.Config)
@@ -285,6 +287,36 @@ func (svc *Service) add(s *session) bool {
 		svc.calls[key] = append(svc.calls[key], s)
 	}
 	return true
+}
+
+// reserve keeps others here from making the session of that id. It is false when it runs here, is being made, or has ended here.
+func (svc *Service) reserve(id string) bool {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	if svc.hasLocked(id) {
+		return false
+	}
+	svc.making[id] = struct{}{}
+	return true
+}
+
+// has tells whether there is nothing to be done here about a record of this process's own; see reserve.
+func (svc *Service) has(id string) bool {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	return svc.hasLocked(id)
+}
+
+func (svc *Service) hasLocked(id string) bool {
+	_, making := svc.making[id]
+	_, ended := svc.remains[id]
+	return making || ended || svc.sessions[id] != nil
+}
+
+func (svc *Service) release(id string) {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	delete(svc.making, id)
 }
 
 func (svc *Service) forget(s *session) {

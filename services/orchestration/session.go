@@ -203,6 +203,11 @@ func (s *session) remove() {
 	// does not begin again.
 	b, _ := json.Marshal(record{Owner: ownerEnded, ID: s.rec.ID, Tenant: s.rec.Tenant, Start: s.rec.Start})
 	_, err := s.svc.f.Bucket(fabric.BucketSessions).Put(ctx, recordKey(s.rec.Tenant, s.rec.ID), b, fabric.PutOptions{CAS: true, Revision: s.rev, TTL: endedFor})
+	if err != nil { // then it is not to be taken for one that nobody runs
+		s.svc.mu.Lock()
+		s.svc.remains[s.rec.ID] = struct{}{}
+		s.svc.mu.Unlock()
+	}
 	if err != nil && !errors.Is(err, voice.ErrConflict) {
 		s.log.Warn("record of an ended session stays", "err", err)
 	}

@@ -39,7 +39,8 @@ func (svc *Service) takeAll(ctx context.Context, batch []fabric.Message) error {
 	return g.Wait()
 }
 
-// take makes the session of a call. Work that came twice finds its record there.
+// take makes the session of a call. Work that came twice finds its record there; but where the answer to the first write was lost,
+// the record is this process's and nobody runs it.
 func (svc *Service) take(ctx context.Context, w *voice.WorkItem) error {
 	svc.m.work.Inc()
 	i := &item{
@@ -51,10 +52,24 @@ func (svc *Service) take(ctx context.Context, w *voice.WorkItem) error {
 	if err != nil {
 		return err
 	}
-	s.rev, err = svc.f.Bucket(fabric.BucketSessions).Put(ctx, recordKey(w.Tenant, s.rec.ID), b, fabric.PutOptions{CAS: true})
-	if errors.Is(err, voice.ErrConflict) {
+	if !svc.reserve(s.rec.ID) {
 		svc.m.repeated.Inc()
 		return nil
+	}
+	defer svc.release(s.rec.ID)
+	bucket, key := svc.f.Bucket(fabric.BucketSessions), recordKey(w.Tenant, s.rec.ID)
+	s.rev, err = bucket.Put(ctx, key, b, fabric.PutOptions{CAS: true})
+	if errors.Is(err, voice.ErrConflict) {
+		e, err := bucket.Get(ctx, key)
+		var there record
+		switch {
+		case err != nil && !errors.Is(err, voice.ErrNotFound):
+			return err
+		case err != nil || json.Unmarshal(e.Value, &there) != nil || there.Owner != svc.owner: // it ended long ago, or is another's
+			svc.m.repeated.Inc()
+			return nil
+		}
+		return svc.takeOver(ctx, e, there)
 	}
 	if err != nil {
 		return err

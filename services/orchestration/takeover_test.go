@@ -2,12 +2,15 @@ package orchestration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
+	"parley/internal/fabric"
 	"parley/internal/fabric/fabrictest"
 	"parley/internal/voice"
+	"parley/services/orchestration/module"
 )
 
 // kill ends a node as kill -9 would: nothing is written, nothing is let go of, its lease runs out.
@@ -140,6 +143,39 @@ func TestNodeThatStopsHandsOn(t *testing.T) {
 	})
 	r.says("U1", voice.EventTreatmentEnd, digits(asked, "1"))
 	r.wants(2, "U1 route 1002")
+}
+
+// The answer to the write that makes a session may be lost: the work comes again and finds a record of this very process.
+func TestRecordThatNobodyRuns(t *testing.T) {
+	for what, again := range map[string]func(n *node, w *voice.WorkItem) error{
+		"work comes again": func(n *node, w *voice.WorkItem) error { return n.take(t.Context(), w) },
+		"sweep":            func(n *node, _ *voice.WorkItem) error { n.sweep(t.Context()); return nil },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newRig(t)
+			r.script(menu)
+			n := r.node("a", nil)
+			w := &voice.WorkItem{Tenant: "demo", Kind: voice.WorkVoice, ID: "U1", Queue: "9000", Seq: 2, Node: "sip1"}
+			b, err := json.Marshal(record{Owner: n.owner, ID: idOf(w), Tenant: w.Tenant, Start: time.Now(), Items: []*item{{
+				Interaction: module.Interaction{ID: w.ID, Tenant: w.Tenant, Media: "voice", State: "queued", Voice: &module.Voice{RoutePoint: w.Queue}},
+				Node:        w.Node, From: w.Seq,
+			}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.f.Bucket(fabric.BucketSessions).Put(t.Context(), recordKey("demo", idOf(w)), b, fabric.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := again(n, w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := n.Running(); got != 1 {
+				t.Errorf("%d sessions run, want 1", got)
+			}
+		})
+	}
 }
 
 // BenchmarkCalls starts sessions and brings each to the end of its first step, its record written.
