@@ -51,10 +51,14 @@ func (s *Service) serveWebSocket(ctx context.Context, cancel context.CancelFunc,
 		return // Accept has answered
 	}
 	ws.SetReadLimit(maxWebMessage)
+	// Whoever reads with a context that ends loses the connection at once, and with it the closing frame that says why.
+	open, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
 	var reading sync.WaitGroup
-	reading.Go(func() { defer cancel(); s.readWebSocket(ctx, ws, st) })
-	s.serveStream(ctx, st, &web{ctx, ws})
+	reading.Go(func() { defer cancel(); s.readWebSocket(open, ws, st) })
+	s.serveStream(ctx, st, &web{open, ws})
 	cancel()
+	done()
 	ws.CloseNow() //nolint:errcheck // whoever is still there has had the closing handshake
 	reading.Wait()
 }
