@@ -17,7 +17,7 @@ import (
 type nodeFlags struct {
 	Config   string   `help:"YAML file with the configuration; without one all keys have their defaults." placeholder:"FILE" env:"PARLEY_CONFIG"`
 	DataDir  string   `help:"Directory of everything the node keeps (node.data_dir)." placeholder:"DIR"`
-	Services []string `help:"Services this node runs (node.services): all, or some of rq, config, tenant, dialplan, registrar, cdr, sipproxy, sip, web." placeholder:"NAME"`
+	Services []string `help:"Services this node runs (node.services): all, or some of rq, config, tenant, dialplan, registrar, cdr, callstate, sipproxy, sip, frontend, orchestration, web." placeholder:"NAME"`
 }
 
 // load reads the configuration from file, environment and flags.

@@ -138,7 +138,6 @@ type call struct {
 	untold     bool         // the caller holds whom he does not have yet
 	by         *by          // who brought in the one who is called; nil = who calls
 	joinedFrom string       // ConnID it had before it was merged into its conversation
-	dissolved  bool         // its parties are in another call now, and so is its record
 	watches    *supervision // it is to a supervisor who is in a call of somebody; nil = it is not
 
 	takes   *takeover // the place that the caller wants, once he has confirmed that he is answered; nil = none

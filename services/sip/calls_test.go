@@ -37,15 +37,15 @@ func TestMakeCallThatTheCallerDoesNotTake(t *testing.T) {
 	s.check("make-call-declined")
 }
 
-// made is a call of 1001 with 1002 that a request made.
-func (s *stage) talking2() (a, b *sentRequest) {
+// twoTalk is a call of 1001 with 1002 that a request made.
+func (s *stage) twoTalk() (a, b *sentRequest) {
 	s.ask(voice.RequestMakeCall, "1001", "", to("1002"))
 	return s.takes("a"), s.takes("b")
 }
 
 func TestHoldByRequest(t *testing.T) {
 	s := stageOfCalls(t)
-	_, b := s.talking2()
+	_, b := s.twoTalk()
 	s.ask(voice.RequestHoldCall, "1002", "c1", nil)
 	s.ask(voice.RequestHoldCall, "1002", "c1", nil)
 	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
@@ -57,7 +57,7 @@ func TestHoldByRequest(t *testing.T) {
 
 func TestTwoStepTransfer(t *testing.T) {
 	s := stageOfCalls(t)
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
 	s.takes("c")
 	s.ask(voice.RequestCompleteTransfer, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
@@ -70,7 +70,7 @@ func TestTwoStepTransfer(t *testing.T) {
 
 func TestTransferWhileItRings(t *testing.T) {
 	s := stageOfCalls(t)
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
 	c := s.last("INVITE", "c")
 	c.answer(180, "")
@@ -84,7 +84,7 @@ func TestTransferWhileItRings(t *testing.T) {
 
 func TestReconnectAndAlternate(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	s.ask(voice.RequestInitiateTransfer, "1001", "c1", to("1003"))
 	s.takes("c")
 	s.ask(voice.RequestRetrieveCall, "1001", "c1", nil)
@@ -99,7 +99,7 @@ func TestReconnectAndAlternate(t *testing.T) {
 
 func TestConsultationThatIsBusy(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
 	s.last("INVITE", "c").answer(486, "")
 	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
@@ -110,7 +110,7 @@ func TestConsultationThatIsBusy(t *testing.T) {
 
 func TestSingleStepTransfer(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	s.ask(voice.RequestSingleStepTransfer, "1001", "c1", to("1003"))
 	s.gone("a")
 	c := s.takes("c")
@@ -136,7 +136,7 @@ func TestRedirect(t *testing.T) {
 func TestTwoStepConference(t *testing.T) {
 	s := stageOfCalls(t)
 	s.meets()
-	a, b := s.talking2()
+	a, b := s.twoTalk()
 	s.ask(voice.RequestInitiateConference, "1002", "c1", to("1003"))
 	c := s.takes("c")
 	s.ask(voice.RequestCompleteConference, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
@@ -151,7 +151,7 @@ func TestTwoStepConference(t *testing.T) {
 func TestSingleStepConference(t *testing.T) {
 	s := stageOfCalls(t)
 	s.meets()
-	s.talking2()
+	s.twoTalk()
 	s.ask(voice.RequestSingleStepConference, "1001", "c1", to("1003"))
 	s.takes("c")
 	s.ask(voice.RequestDeleteFromConference, "1001", "c1", func(r *voice.Request) { r.ThirdPartyDN = "1003" })
@@ -163,7 +163,7 @@ func TestSingleStepConference(t *testing.T) {
 
 func TestUserData(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	s.ask(voice.RequestAttachUserData, "1001", "c1", func(r *voice.Request) { r.UserData = voice.KVList{"a": "1", "b": "2"} })
 	s.ask(voice.RequestUpdateUserData, "", "c1", func(r *voice.Request) { r.UserData, r.Version = voice.KVList{"a": "3"}, 7 })
 	s.ask(voice.RequestDeletePair, "1002", "c1", func(r *voice.Request) { r.Key = "b" })
@@ -182,7 +182,7 @@ func TestUserData(t *testing.T) {
 // A phone transfers by REFER: in a single step, and into a call of its own.
 func TestPhoneTransfers(t *testing.T) {
 	s := stageOfCalls(t)
-	_, b := s.talking2()
+	_, b := s.twoTalk()
 	s.phoneSays(b, "REFER", 7, "", "Refer-To: <sip:1003@demo.local>")
 	s.last("NOTIFY", "b").answer(200, "")
 	s.gone("b")
@@ -196,7 +196,7 @@ func TestPhoneTransfers(t *testing.T) {
 // nothing to do with each other before.
 func TestPhoneTransfersAttended(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	second := s.anotherCall("1002", "1003", nil)
 	c := s.last("INVITE", "c")
 	first := s.sent[1] // the INVITE that 1002 answered
@@ -211,7 +211,7 @@ func TestPhoneTransfersAttended(t *testing.T) {
 // 1003 takes the place of 1002 in a call (RFC 3891).
 func TestReplaces(t *testing.T) {
 	s := stageOfCalls(t)
-	s.talking2()
+	s.twoTalk()
 	first := s.c
 	s.anotherCall("1003", "1002", &takeover{call: first, side: callee, state: voice.StateTransferred})
 	s.gone("b")

@@ -149,7 +149,7 @@ func (v *conversation) byRequest(req *voice.Request, do func()) {
 	v.request = nil
 }
 
-// drop takes a party out of the conversation; the others stay. role says in their events why it went.
+// drop takes a party out of the conversation; the others stay, and are told who wanted it.
 func (m member) drop(reason string, req *voice.Request) {
 	c, v, gone := m.c, m.c.conv, m.standing()
 	v.request = req

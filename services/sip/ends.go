@@ -105,11 +105,10 @@ func (c *call) flip() {
 			c.as[s] = nil
 		}
 	}
-	for s, l := range c.legs {
+	for _, l := range c.legs {
 		if l != nil {
 			l.timer.halt()
 		}
-		_ = s
 	}
 	c.legs[caller], c.legs[callee] = c.legs[callee], c.legs[caller]
 	c.hosts[caller], c.hosts[callee] = c.hosts[callee], c.hosts[caller]

@@ -71,7 +71,7 @@ func playUnrest(t *testing.T, script []byte) {
 	u.phone("1004", "d")
 	u.ask(voice.RequestMakeCall, "1001", "", to("1002"))
 	u.willing("a")
-	for len(u.script) > 0 && u.gone2() < len(u.calls) {
+	for len(u.script) > 0 && u.finished() < len(u.calls) {
 		u.step()
 	}
 	u.end()
@@ -164,10 +164,10 @@ func (u *unrest) phoneActs() {
 		u.phoneSays(r, "BYE", u.cseq, "")
 	case 1:
 		u.phoneSays(r, "INVITE", u.cseq, hold)
-		u.phoneSays2(r, "ACK", "")
+		u.phoneMaySay(r, "ACK", "")
 	case 2:
 		u.phoneSays(r, "INVITE", u.cseq, offer)
-		u.phoneSays2(r, "ACK", "")
+		u.phoneMaySay(r, "ACK", "")
 	case 3:
 		u.phoneSays(r, "REFER", u.cseq, "", "Refer-To: <sip:1003@demo.local>")
 	case 4:
@@ -184,15 +184,15 @@ func tagOf(value string) string {
 	return tag
 }
 
-// phoneSays2 is a request in a dialog that may be over by then.
-func (u *unrest) phoneSays2(r *sentRequest, method, body string) {
+// phoneMaySay is a request in a dialog that may be over by then.
+func (u *unrest) phoneMaySay(r *sentRequest, method, body string) {
 	if u.dialogs[header(r.req, "Call-ID")] != nil {
 		u.phoneSays(r, method, u.cseq, body)
 	}
 }
 
-// gone2 is how many calls have ended.
-func (u *unrest) gone2() (n int) {
+// finished is how many calls have ended.
+func (u *unrest) finished() (n int) {
 	for _, c := range u.calls {
 		if c.left {
 			n++
@@ -203,7 +203,7 @@ func (u *unrest) gone2() (n int) {
 
 // end hangs up what is left and lets everything time out.
 func (u *unrest) end() {
-	for round := 0; u.gone2() < len(u.calls) && round < 40; round++ {
+	for round := 0; u.finished() < len(u.calls) && round < 40; round++ {
 		for _, r := range u.sent {
 			if u.final[r] == 0 {
 				u.final[r] = 408
@@ -216,7 +216,7 @@ func (u *unrest) end() {
 		}
 		u.pass(time.Hour)
 	}
-	u.over = u.gone2() == len(u.calls)
+	u.over = u.finished() == len(u.calls)
 	u.holds()
 	all := append([]*fakeLegs{u.legs}, u.extra...)
 	for n := range u.opened {

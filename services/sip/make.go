@@ -111,9 +111,8 @@ func (c *call) makeCall(req *voice.Request) {
 	c.dialled = req.OtherDN
 	c.from = party{number: req.ThisDN, shown: req.ThisDN}
 	c.converse()
-	c.conv.data, c.conv.version = req.UserData, 1
-	if len(req.UserData) == 0 {
-		c.conv.version = 0
+	if len(req.UserData) > 0 {
+		c.conv.attach(req.UserData, nil, true)
 	}
 	c.byRequest(req, func() {
 		c.publish(voice.EventDialing, caller, voice.StateOk, func(e *voice.CallEvent) { e.OtherDN = req.OtherDN })

@@ -102,8 +102,7 @@ func (c *call) referredTo(s side, l *leg, number string, accept func(), refuse f
 
 // referredInto leaves those to each other whom the phone talks with in this call and in another one.
 func (c *call) referredInto(s side, l *leg, other *call, to referTo, accept func(), refuse func(int, string)) {
-	t := other.sideOf(nil)
-	found := false
+	t, found := caller, false
 	for i, o := range other.legs {
 		if o != nil && o.callID == to.callID && (o.tag == to.toTag && o.peerTag == to.fromTag || o.tag == to.fromTag && o.peerTag == to.toTag) {
 			t, found = side(i), true

@@ -117,7 +117,7 @@ var requests = map[voice.RequestName]func(c *call, m member, r *request){
 	voice.RequestCompleteTransfer:     (*call).askComplete,
 	voice.RequestCompleteConference:   (*call).askConference,
 	voice.RequestMergeCalls:           (*call).askMerge,
-	voice.RequestMuteTransfer:         (*call).askMuteTransfer,
+	voice.RequestMuteTransfer:         (*call).askSingleStep, // nobody is asked first in either
 	voice.RequestSingleStepTransfer:   (*call).askSingleStep,
 	voice.RequestSingleStepConference: (*call).askAddParty,
 	voice.RequestDeleteFromConference: (*call).askDrop,
@@ -323,13 +323,6 @@ func (c *call) askInitiate(m member, r *request) {
 		return
 	}
 	r.made(n)
-}
-
-func (c *call) askMuteTransfer(m member, r *request) {
-	if !r.destined() {
-		return
-	}
-	r.answer(c.singleStep(m.s, r.OtherDN, r.Request))
 }
 
 func (c *call) askSingleStep(m member, r *request) {

@@ -55,7 +55,7 @@ func TestSupervision(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			s := supervising(t, mode, scopeCall, false)
-			a, _ := s.talking2()
+			a, _ := s.twoTalk()
 			s.takes("c")
 			if got := s.hears(); got != want {
 				t.Errorf("who hears whom is %q, want %q", got, want)
@@ -77,7 +77,7 @@ func TestSupervision(t *testing.T) {
 // A supervisor whispers, speaks to all, only listens again, and hangs up; the two go on.
 func TestSupervisorChangesMode(t *testing.T) {
 	s := supervising(t, modeNormal, scopeCall, true)
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	c := s.takes("c")
 	s.ask(voice.RequestSetMuteOff, "1003", "c1", func(r *voice.Request) { r.Extensions = voice.KVList{voice.ExtMonitorMode: modeCoach} })
 	if got := s.hears(); got != "1001:2 1002:13 1003:12 " {
@@ -105,7 +105,7 @@ func TestSupervisorChangesMode(t *testing.T) {
 func TestSupervisorsAreRecordedWhereTheyAreHeard(t *testing.T) {
 	s := supervising(t, modeNormal, scopeCall, false)
 	s.recorded("1002")
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.takes("c")
 	if got := s.tapes[0].heard; got != [2]string{"1001", "1002"} {
 		t.Errorf("recorded are %q", got)
@@ -122,7 +122,7 @@ func TestSupervisorsAreRecordedWhereTheyAreHeard(t *testing.T) {
 // A supervisor who does not answer costs the call nothing.
 func TestSupervisorDoesNotAnswer(t *testing.T) {
 	s := supervising(t, modeNormal, scopeCall, true)
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	c := s.last("INVITE", "c")
 	c.answer(180, "")
 	c.answer(486, "")

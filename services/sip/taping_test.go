@@ -25,7 +25,7 @@ func TestRecordedByOption(t *testing.T) {
 	s := stageOfCalls(t)
 	s.recorded("1002")
 	s.warns = time.Minute
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.ask(voice.RequestHoldCall, "1002", "c1", nil) // what the holder says meanwhile concerns nobody
 	s.ask(voice.RequestRetrieveCall, "1002", "c1", nil)
 	s.pass(61 * time.Second)
@@ -39,7 +39,7 @@ func TestRecordedByOption(t *testing.T) {
 
 func TestRecordedByRequest(t *testing.T) {
 	s := stageOfCalls(t)
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.ask(voice.RequestPrivateService, "1002", "c1", private(voice.PrivateRecordPause))
 	s.ask(voice.RequestPrivateService, "1002", "c1", private(voice.PrivateRecordStart))
 	s.ask(voice.RequestPrivateService, "1001", "c1", private(voice.PrivateRecordStart))
@@ -59,7 +59,7 @@ func TestRecordedByRequest(t *testing.T) {
 func TestRecordingOfATransfer(t *testing.T) {
 	s := stageOfCalls(t)
 	s.recorded("1002")
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.ask(voice.RequestInitiateTransfer, "1002", "c1", to("1003"))
 	s.takes("c")
 	s.ask(voice.RequestCompleteTransfer, "1002", "c2", func(r *voice.Request) { r.HeldConnID = "c1" })
@@ -77,7 +77,7 @@ func TestRecordingOfATransfer(t *testing.T) {
 func TestRecordingKeepsItsChannels(t *testing.T) {
 	s := stageOfCalls(t)
 	s.recorded("1001")
-	_, b := s.talking2()
+	_, b := s.twoTalk()
 	s.ask(voice.RequestSingleStepTransfer, "1001", "c1", to("1003"))
 	s.gone("a")
 	s.takes("c")
@@ -93,7 +93,7 @@ func TestRecordingOfAConference(t *testing.T) {
 	s := stageOfCalls(t)
 	s.meets()
 	s.recorded("1001")
-	a, b := s.talking2()
+	a, b := s.twoTalk()
 	s.ask(voice.RequestSingleStepConference, "1002", "c1", to("1003"))
 	s.takes("c")
 	if got := s.tapes[0].heard; got != [2]string{"1001", "1002 and 1003"} {
@@ -110,7 +110,7 @@ func TestRecordingFails(t *testing.T) {
 	s := stageOfCalls(t)
 	s.recorded("1001", "1002")
 	s.noDisk = "no room is left on the disk"
-	a, _ := s.talking2()
+	a, _ := s.twoTalk()
 	s.noDisk = ""
 	s.ask(voice.RequestPrivateService, "1002", "c1", private(voice.PrivateRecordStart))
 	s.tapes[0].fails("the disk: write: no space left on device")

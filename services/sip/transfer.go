@@ -348,7 +348,7 @@ func (c *call) dismiss(s side, reason string) {
 
 // dissolve ends a call whose parties are in another one, or that never had any: without a word and a record.
 func (c *call) dissolve() {
-	c.phase, c.dissolved = over, true
+	c.phase = over
 	c.stopTone()
 	c.stopNoAnswer()
 	c.cancelBranches("")
