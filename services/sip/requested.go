@@ -40,20 +40,23 @@ func (c *call) askAnswer(m member, r *request) {
 }
 
 // mute has the others not hear what side s says.
-func (c *call) mute(s side) {
+func (c *call) mute(s side) error {
 	if c.muted[s] != nil {
-		return
+		return nil
 	}
 	if c.inRoom {
 		on := true
-		_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &on})
+		if err := c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &on}); err != nil {
+			return err
+		}
 		c.muted[s] = func() {
 			off := false
-			_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &off})
+			_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &off}) // who is not there is not muted
 		}
-		return
+		return nil
 	}
 	c.muted[s] = c.audio.ends[s.other()].leg.Play(c.w.tone(c.id.tenant, voice.TreatmentSilence), nil)
+	return nil
 }
 
 func (c *call) unmute(s side) {
@@ -62,7 +65,7 @@ func (c *call) unmute(s side) {
 		c.muted[s] = nil
 		if c.inRoom { // it may have been muted before it came there
 			off := false
-			_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &off})
+			_ = c.w.changeRoom(contract.ChangeConferenceRequest{Tenant: c.id.tenant, Participant: c.participant(s), Muted: &off}) // who is not there is not muted
 		}
 	}
 }
@@ -73,7 +76,7 @@ func (c *call) muteAgain() {
 		if c.muted[s] != nil && c.phase == talking {
 			c.muted[s]()
 			c.muted[s] = nil
-			c.mute(s)
+			_ = c.mute(s) // of two who are in no room nothing can be in the way
 		}
 	}
 }
@@ -108,7 +111,10 @@ func (c *call) askMute(m member, r *request) {
 	case c.parked[caller] || c.parked[callee]:
 		r.answer(c.wrong("it is on hold"))
 	case c.speaks(r):
-		c.mute(m.s)
+		if err := c.mute(m.s); err != nil {
+			r.answer(voice.TErrorf(voice.TErrWrongState, "%v", err))
+			return
+		}
 		c.followTape()
 		c.byRequest(r.Request, func() { c.publish(voice.EventMuteOn, m.s, voice.StateOk, nil) })
 		r.answer(nil)
@@ -171,7 +177,7 @@ func (c *call) listening(r *request, on bool) {
 	case on:
 		c.unmute(m.s.other())
 	default: // of two, the one does not hear what the other one says
-		c.mute(m.s.other())
+		_ = c.mute(m.s.other()) // in no room, where nothing can be in the way
 	}
 	c.followTape()
 	c.byRequest(r.Request, func() { c.publish(name, m.s, voice.StateOk, func(e *voice.CallEvent) { e.ThirdPartyDN = who }) })
