@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -101,7 +102,7 @@ func (s *subscription) notify(now time.Time) *sip.Request {
 		for _, d := range s.pending {
 			dialogs = append(dialogs, d)
 		}
-		slices.SortFunc(dialogs, func(a, b *dialog) int { return a.at.Compare(b.at) })
+		slices.SortFunc(dialogs, func(a, b *dialog) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.conn, b.conn)) })
 	}
 	body := document(s.version, s.full, s.entity, dialogs, s.uri)
 	s.version++
