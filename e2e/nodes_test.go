@@ -271,6 +271,7 @@ func TestCallsWhenNodesStopAndDie(t *testing.T) {
 	callsAt(t, b, func(n int) bool { return n > 2 && n < 14 })
 	ringing := alice.Dial("1003", phone.OpenAudio(t).Offer("sendrecv")) // at the front door that dies
 	<-carol.Incoming
+	saved(t, b) // a call of some milliseconds would be one that is set up still
 	b.proc.Kill()
 	fresh := spread(4) // the record of b is still there: the first may lose a moment, none is lost
 	for _, k := range fresh {

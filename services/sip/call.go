@@ -306,6 +306,9 @@ func (c *call) fail(o outcome) {
 		return
 	}
 	switch {
+	case c.orphaned(): // there is no INVITE to answer
+		c.closeOrphan()
+		return
 	case c.origin != nil:
 		c.notMade(o)
 		return

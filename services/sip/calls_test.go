@@ -252,3 +252,37 @@ func TestPickUpOfACaller(t *testing.T) {
 	}
 	s.check("pick-up")
 }
+
+// A call that was set up when its node died waits for its INVITE, which does not come: its caller hangs up, or somebody asks for something.
+func TestOrphan(t *testing.T) {
+	orphan := func(s *stage) *call {
+		c := s.first()
+		c.from, c.dialled, c.phase = party{number: "1001", shown: "1001"}, "1002", alerting
+		c.legs[caller] = &leg{callID: "call-a", tag: "node-tag", peerTag: "caller", local: "<sip:1002@demo.local>;tag=node-tag", remote: "<sip:1001@demo.local>;tag=caller"}
+		c.converse()
+		s.c, s.dialogs["call-a"] = c, c
+		return c
+	}
+	s := newStage(t)
+	orphan(s)
+	if in := s.callerSays("UPDATE", 2, ""); in.last.StatusCode != 503 {
+		t.Errorf("UPDATE got %d", in.last.StatusCode)
+	}
+	if a := s.ask(voice.RequestRedirectCall, "1001", "c1", to("1003")); a.Error == nil || a.Error.Code != voice.TErrWrongState {
+		t.Errorf("redirect: %+v", a)
+	}
+	if in := s.callerSays("BYE", 3, ""); in.last.StatusCode != 200 {
+		t.Errorf("BYE got %d", in.last.StatusCode)
+	}
+	s.c.must(s.c.closeOrphan) // its time is over, too
+	s.settle()
+	if len(s.records) != 1 || s.records[0].Outcome != voice.OutcomeFailed || !s.over || len(s.dialogs) != 0 {
+		t.Errorf("records %+v, %d dialogs", s.records, len(s.dialogs))
+	}
+	s = newStage(t)
+	orphan(s)
+	s.ask(voice.RequestClearCall, "", "c1", nil)
+	if len(s.records) != 1 || !s.over {
+		t.Errorf("cleared: %+v", s.records)
+	}
+}

@@ -150,6 +150,10 @@ func (c *call) carryOut(r *request, do func(*call, member, *request)) {
 		r.answer(voice.TErrorf(voice.TErrInvalidConnID, "the call is over"))
 		return
 	}
+	if c.orphaned() && r.Name != voice.RequestQueryCall && r.Name != voice.RequestReleaseCall && r.Name != voice.RequestClearCall {
+		r.answer(voice.TErrorf(voice.TErrWrongState, "the node of the call died, and the call waits for its caller"))
+		return
+	}
 	m, ok := v.member(r.ThisDN)
 	if !ok && !slices.Contains(forAnybody, r.Name) {
 		if r.ThisDN == "" {

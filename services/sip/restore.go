@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/contract"
 	"parley/internal/media/sdp"
+	"parley/internal/sipua"
 	"parley/internal/voice"
 	"parley/services/sip/snapshot"
 	"parley/services/sip/treatment"
@@ -222,8 +223,27 @@ func (c *call) vanish() {
 	c.leave()
 }
 
+// orphaned tells whether the call is one that was set up when its node died, and waits for its INVITE to come again.
+func (c *call) orphaned() bool {
+	return c.invite == nil && c.phase < answered && !c.taken && c.origin == nil && c.about == nil
+}
+
+// toOrphan answers a request within the dialog of a caller who waits, as the snapshot has it. He may have been answered in the last
+// moment before his node died; of whoever answered nothing is known here, so there is no call that could go on.
+func (c *call) toOrphan(l *leg, req *sip.Request, tx sipua.ServerTx) {
+	if req.Method != sip.BYE {
+		tx.Respond(busy(req))
+		return
+	}
+	tx.Respond(l.respond(req, 200, "OK"))
+	c.closeOrphan()
+}
+
 // closeOrphan ends a call whose caller was not answered when its node died, and whose INVITE did not come here.
 func (c *call) closeOrphan() {
+	if c.phase == over {
+		return
+	}
 	o := outcome{status: 503, reason: "the node of the call died while it was set up"}
 	c.phase = over
 	c.failed(o)

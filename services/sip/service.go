@@ -249,6 +249,7 @@ func (s *Service) Run(ctx context.Context) error {
 	})
 	s.watchHealth(ctx)
 	s.empty()
+	s.flush(work)
 	return nil
 }
 

@@ -318,8 +318,9 @@ func (s *Service) takeOn(ctx context.Context, n *snapshot.Call, revision uint64)
 	answered := n.Phase == talking.String() || n.Phase == answeredPhase || n.Desk != nil && n.Taken
 	switch {
 	case ended: // and the node died before it could say so everywhere
+		gone := s.gone(ctx, n, last)
 		s.enlist(c)
-		c.must(func() { c.finishOff(last) })
+		c.must(func() { c.finishOff(gone) })
 	case answered:
 		s.enlist(c)
 		c.must(func() { c.goOn(n) })
@@ -341,8 +342,28 @@ func (s *Service) lastEvent(ctx context.Context, n *snapshot.Call) (*voice.CallE
 	return e, json.Unmarshal(m.Data, e)
 }
 
-// finishOff ends a call whose end had begun: the phones are told once more, the other party gets its event, and the record is written.
-func (c *call) finishOff(last *voice.CallEvent) {
+// maxGoneEvents bounds what is read of the last events of a call.
+const maxGoneEvents = 1000
+
+// gone are the parties whose end the stream has already, by the events after the snapshot.
+func (s *Service) gone(ctx context.Context, n *snapshot.Call, last *voice.CallEvent) map[string]bool {
+	out := map[string]bool{last.ThisDN: true}
+	list, err := s.f.Read(ctx, fabric.StreamCalls, fabric.Filter("call", n.Identity.Tenant, n.Identity.UUID, fabric.Rest), maxGoneEvents)
+	if err != nil {
+		s.log.Warn("the last events of a call cannot be read", "call", n.UUID, "err", err)
+	}
+	for _, m := range list {
+		var e voice.CallEvent
+		if json.Unmarshal(m.Data, &e) == nil && e.Seq > n.Seq && endedAlready(&e) {
+			out[e.ThisDN] = true
+		}
+	}
+	return out
+}
+
+// finishOff ends a call whose end had begun: the phones are told once more, the parties that have had no such event yet get it, and
+// the record is written.
+func (c *call) finishOff(gone map[string]bool) {
 	c.phase = talking
 	for _, l := range c.legs {
 		if l != nil {
@@ -350,7 +371,7 @@ func (c *call) finishOff(last *voice.CallEvent) {
 		}
 	}
 	for _, s := range []side{caller, callee} {
-		if st := c.standing(s); st.dn != last.ThisDN && (s == caller || c.rings != "") {
+		if st := c.standing(s); !gone[st.dn] && (s == caller || c.rings != "") {
 			c.publish(voice.EventReleased, s, voice.StateOk, nil)
 		}
 	}
@@ -456,9 +477,17 @@ func (s *Service) handOver(ctx context.Context) {
 			c.vanish()
 		})
 	}
+	s.flush(ctx)
+}
+
+// flush waits until the bucket has what there is to say of calls, the end of those that ended above all: what stays there is taken
+// for a call that was cut off.
+func (s *Service) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
-	_ = s.keeps.Flush(ctx) // what is not written by then ends with the node
+	if err := s.keeps.Flush(ctx); err != nil {
+		s.log.Warn("calls that were not written down when the node stopped", "calls", s.keeps.Waiting(), "err", err)
+	}
 }
 
 // company tells whether another node takes calls.

@@ -40,6 +40,8 @@ func (c *call) within(req *sip.Request, tx sipua.ServerTx) {
 	switch {
 	case !l.inOrder(req.CSeq().SeqNo):
 		tx.Respond(l.respond(req, 500, "Server Internal Error"))
+	case c.orphaned():
+		c.toOrphan(l, req, tx)
 	case req.Method == sip.BYE && l == c.legs[s]: // the callee has none before it answers (§15)
 		c.hungUp(s, req, tx)
 	case req.Method == sip.OPTIONS:
